@@ -1,0 +1,42 @@
+"""Reading the files of a data set, and saying what to do when they are absent."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+
+from isthmus.errors import BadData, MissingData
+
+__all__ = ["VARIABLE", "missing", "read"]
+
+VARIABLE = "ISTHMUS_DATA"
+"""The environment variable that names the data folder."""
+
+
+def missing(name: str, root: Path | None, places: Iterable[str], what: str) -> MissingData:
+    """The error for a data set that is at none of its ``places`` under ``root``; ``what`` is to be fetched."""
+    how = f"name the folder with --data or the environment variable {VARIABLE}"
+    if root is None:
+        return MissingData(
+            f"Data set {name} needs files, and no data folder is named: fetch {what}, put it in a folder as "
+            f"{' or '.join(places)}, and {how}."
+        )
+    looked = ", ".join(str(root / place) for place in places)
+    return MissingData(f"Data set {name} is at none of {looked}: fetch {what}, put it at one of these, and {how}.")
+
+
+def read(path: Path) -> bytes:
+    """The bytes of a file, decompressed if its name ends in ``.gz``.
+
+    Raises:
+        BadData: when it cannot be read, or is no whole gzip file.
+    """
+    try:
+        data = path.read_bytes()
+        return gzip.decompress(data) if path.suffix == ".gz" else data
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise BadData(f"{path}: expected a whole gzip file, found {error}: fetch it again.") from error
+    except OSError as error:
+        raise BadData(f"{path}: cannot be read ({error.strerror}): check the file and its permissions.") from error

@@ -1,0 +1,339 @@
+"""Evaluation along a path: per-example losses and errors at every point, in one model, in place.
+
+Batches are the outer loop and points the inner one: a batch stays in the cache while the weights of each
+point are written into one private copy of the model. The caller's model, mode, flags, buffers and
+random state are never touched.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import functools
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from isthmus import losses, normalisation
+from isthmus.errors import BadInput, BadWeights, IsthmusWarning, nearest
+from isthmus.examples import Examples
+from isthmus.firstlayer import FirstLayer
+from isthmus.paths import Coordinate, Path, line
+from isthmus.results import NormStats, PairResult, PathResult
+from isthmus.weights import State, Weights
+
+__all__ = ["evaluate_path", "predict"]
+
+Progress = Callable[[int, int], None]
+"""Called with (examples done, examples in all)."""
+
+
+def evaluate_path(
+    model: nn.Module,
+    path: Path,
+    data: Any,
+    *,
+    alphas: int | Sequence[Coordinate] = 25,
+    loss: losses.PerExample | str | None = None,
+    norm_stats: str | None = None,
+    stats_data: Any = None,
+    stats_batch: int = 256,
+    stats_examples: int = 10_240,
+    batch_size: int | None = None,
+    precision: str = "float32",
+    progress: Progress | None = None,
+) -> PathResult:
+    """Per-example loss and error of a model at every point of a path.
+
+    Args:
+        model: any module of the architecture of the path's ends, in any mode; it comes back untouched, and its
+            own weights do not matter. It is evaluated on the device where it is.
+        path: such as ``paths.line(a, b)`` of two state dicts.
+        data: a pair (inputs, targets) of arrays or tensors, ready for the model.
+        alphas: how many points, evenly spaced from 0 to 1, or the points themselves.
+        loss: ``loss(outputs, targets)`` returning one number an example, or a name in
+            :data:`isthmus.losses.LOSSES`; cross-entropy by default.
+        norm_stats: where normalisation statistics come from: ``recompute``, ``interpolate``, ``batch``, ``keep`` or
+            ``init``. By default ``recompute`` where ``stats_data`` is given, else ``interpolate`` with a warning.
+            A model without such layers needs none, and the result says ``none``.
+        stats_data: un-augmented training examples for ``recompute``, in a fixed mixed order.
+        stats_batch: examples a batch for ``recompute``.
+        stats_examples: how many of them to read at most.
+        batch_size: examples a batch (by default 256 pictures, or 2,048 where an input is a vector).
+        precision: "float32", or "bf16" for a forward pass under bfloat16 autocast.
+        progress: called as it goes on with (evaluations done, evaluations in all).
+
+    Returns:
+        A :class:`~isthmus.results.PathResult`: ``.alphas``, ``.loss``, ``.error``, ``.barrier(definition, metric)``,
+        ``.per_example_loss`` of shape (points, examples), ``.to_pandas()``.
+
+    Raises:
+        BadInput: an unknown option, a loss that is not per example, a path of other weights than the model's.
+
+    >>> from isthmus import paths
+    >>> model = nn.Linear(3, 2)
+    >>> other = {name: tensor + 1.0 for name, tensor in model.state_dict().items()}
+    >>> data = torch.randn(8, 3), torch.tensor([0, 1] * 4)
+    >>> evaluate_path(model, paths.line(model.state_dict(), other), data, alphas=5).barrier() <= 1e-6
+    True
+    """
+    examples, points = Examples.of(data), _points(alphas, path)
+    function = _loss(loss)
+    size = batch_size or (256 if examples.inputs.ndim > 2 else 2048)
+    stats_examples_found = Examples.of(stats_data) if stats_data is not None else None
+    bench = _Bench(model, path, examples, precision)
+    mode, notes = _mode(bench.model, norm_stats, stats_examples_found)
+    with bench.running():
+        statistics = bench.statistics(mode, points, stats_examples_found, stats_batch, stats_examples)
+        found = bench.measure(points, statistics, function, size, batch_statistics=mode == "batch", progress=progress)
+        stored: dict[str, tuple[float, float]] = {}
+        if mode not in ("none", "interpolate") and _has_ends(points):
+            kept = bench.measure([0.0, 1.0], [{}, {}], function, size)
+            stored = {name: kept.means(index) for index, name in enumerate("ab")}
+    return PathResult(
+        np.asarray(points, dtype=np.float64),
+        found.loss,
+        found.error,
+        _norm_stats(mode, size, stats_batch, stats_examples, stats_examples_found),
+        stored,
+        notes,
+        found.pair(points),
+    )
+
+
+def predict(
+    model: nn.Module, data: Any, *, weights: State | None = None, batch_size: int = 256
+) -> npt.NDArray[np.float32]:
+    """The model's outputs in eval mode, float32, shape (examples, ...); the model comes back untouched.
+
+    With ``weights``, those of the network with these weights instead of the model's own.
+    """
+    examples, own = Examples.of(data), weights if weights is not None else Weights.from_module(model)
+    bench = _Bench(model, line(own, own), examples, "float32")
+    with bench.running():
+        bench.write(0.0, {})
+        batches = [
+            bench.forward(bench.model, examples.batch(where)[0].to(bench.device)).float().cpu()
+            for where in _slices(len(examples), batch_size)
+        ]
+    return torch.cat(batches).numpy()
+
+
+def _points(alphas: int | Sequence[Coordinate], path: Path) -> list[Coordinate]:
+    if isinstance(alphas, int):
+        if alphas < 2 or path.dimensions != 1:
+            raise BadInput(
+                f"A number of alphas needs a path with one coordinate and at least 2 of them, found {alphas} on a"
+                f" {path.name} path; give the points as a list."
+            )
+        return [index / (alphas - 1) for index in range(alphas)]
+    points: list[Coordinate] = [
+        float(at) if np.ndim(at) == 0 else tuple(float(x) for x in at)  # type: ignore[union-attr, arg-type]
+        for at in alphas
+    ]
+    if not points or not np.isfinite(np.asarray(points)).all():
+        raise BadInput(f"alphas must be finite numbers, at least one, found {list(alphas)!r}.")
+    return points
+
+
+def _loss(loss: losses.PerExample | str | None) -> losses.PerExample:
+    if loss is None:
+        return losses.cross_entropy
+    if isinstance(loss, str):
+        if loss not in losses.LOSSES:
+            raise BadInput(f"There is no loss named {loss!r}{nearest(loss, losses.LOSSES)}")
+        return losses.LOSSES[loss]
+    return loss
+
+
+def _mode(model: nn.Module, wanted: str | None, stats_data: Examples | None) -> tuple[str, tuple[str, ...]]:
+    """The mode in force and what has to be noted about it."""
+    if wanted is not None and wanted not in normalisation.MODES:
+        raise BadInput(f"There is no norm_stats mode {wanted!r}{nearest(wanted, normalisation.MODES)}")
+    if not normalisation.layers(model):
+        return "none", ()
+    if wanted == "recompute" and stats_data is None:
+        raise BadInput('norm_stats="recompute" needs stats_data: un-augmented training examples (inputs, targets).')
+    if wanted is not None:
+        return wanted, ()
+    if stats_data is not None:
+        return "recompute", ()
+    note = (
+        "The model has normalisation layers and no stats_data was given, so their running statistics were"
+        " interpolated; a barrier may be an artefact of that and no verdict follows from it."
+    )
+    warnings.warn(note, IsthmusWarning, stacklevel=3)
+    return "interpolate", (note,)
+
+
+def _norm_stats(mode: str, size: int, stats_batch: int, stats_examples: int, data: Examples | None) -> NormStats:
+    if mode == "recompute" and data is not None:
+        return NormStats(mode, stats_batch, min(stats_examples, len(data)))
+    return NormStats(mode, size if mode == "batch" else None)
+
+
+def _slices(count: int, size: int) -> list[slice]:
+    return [slice(begin, min(begin + size, count)) for begin in range(0, count, size)]
+
+
+def _has_ends(points: Sequence[Coordinate]) -> bool:
+    return 0.0 in points and 1.0 in points
+
+
+@dataclass
+class _Found:
+    """What a run over points and examples gathered."""
+
+    loss: npt.NDArray[np.float32]
+    error: npt.NDArray[np.float32] | None
+    logits: dict[int, list[Tensor]] = field(default_factory=dict)
+
+    def means(self, point: int) -> tuple[float, float]:
+        error = float("nan") if self.error is None else float(self.error[point].mean(dtype=np.float64))
+        return float(self.loss[point].mean(dtype=np.float64)), error
+
+    def pair(self, points: Sequence[Coordinate]) -> PairResult | None:
+        if not self.logits:
+            return None
+        a, b = (torch.cat(self.logits[points.index(end)]) for end in (0.0, 1.0))
+        return compare_predictions(a, b)
+
+
+def compare_predictions(a: Tensor, b: Tensor) -> PairResult:
+    """How differently two networks predict, from their logits of shape (examples, classes)."""
+    log_a, log_b = a.double().log_softmax(1), b.double().log_softmax(1)
+    return PairResult(
+        (-(log_a.exp() * log_b).sum(1)).float().numpy(),
+        (-(log_b.exp() * log_a).sum(1)).float().numpy(),
+        (a.argmax(1) != b.argmax(1)).numpy(),
+    )
+
+
+class _Bench:
+    """A private copy of the model, the path's ends in its memory layout, and the examples."""
+
+    def __init__(self, model: nn.Module, path: Path, examples: Examples, precision: str) -> None:
+        if precision not in ("float32", "bf16"):
+            raise BadInput(f'precision must be "float32" or "bf16", found {precision!r}.')
+        self.model = copy.deepcopy(model).eval()
+        if examples.channels_last:
+            self.model = self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.own = {name: tensor.detach() for name, tensor in self.model.state_dict(keep_vars=True).items()}
+        first = next(iter(self.own.values()), None)
+        self.device = torch.device("cpu") if first is None else first.device
+        self.path = Path(tuple(self._fitted(end) for end in path.ends), path.rule, path.name, path.dimensions)
+        self.examples, self.precision = examples, precision
+        self.first: FirstLayer | None = None
+
+    def _fitted(self, end: State) -> Weights:
+        """An end point with the model's types, device and memory formats."""
+        for name in end:
+            if name not in self.own:
+                raise BadWeights(f"The path has a tensor {name!r} that the model has not{nearest(name, self.own)}")
+        for name, parameter in self.model.named_parameters(remove_duplicate=False):
+            if name not in end:
+                raise BadWeights(f"The path has no tensor {name!r}, a parameter of the model{nearest(name, end)}")
+            if parameter.shape != end[name].shape:
+                raise BadWeights(
+                    f"Tensor {name!r} has shape {tuple(parameter.shape)} in the model and {tuple(end[name].shape)} on"
+                    " the path; the path's ends must be of the model's architecture."
+                )
+        return Weights({name: torch.empty_like(self.own[name]).copy_(tensor.detach()) for name, tensor in end.items()})
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """No gradients, the global generators as they were afterwards, deterministic kernels."""
+        devices = [self.device] if self.device.type == "cuda" else []
+        cudnn = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
+        with torch.no_grad(), torch.random.fork_rng(devices), cudnn if devices else contextlib.nullcontext():
+            yield
+
+    def forward(self, model: nn.Module, inputs: Tensor) -> Tensor:
+        """The model's outputs in the precision asked for."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+            outputs: Tensor = model(inputs)
+        return outputs
+
+    def write(self, at: Coordinate, statistics: normalisation.Statistics) -> None:
+        """Put the model at a point of the path, in place."""
+        self.path.write(at, self.own)
+        if statistics:
+            normalisation.override(self.model, statistics)
+        if self.first is not None:
+            self.first.move(at)
+
+    def statistics(
+        self, mode: str, points: Sequence[Coordinate], data: Examples | None, batch: int, examples: int
+    ) -> list[normalisation.Statistics]:
+        """What overrides the running statistics at each point; nothing where they travel the path."""
+        if mode == "recompute" and data is not None:
+            with self._shortcut(data, len(points)):
+                writers = [functools.partial(self.write, at, {}) for at in points]
+                ready = data.to(self.device)
+                return normalisation.collect(
+                    self.model, writers, ready, batch=batch, examples=examples, forward=self.forward
+                )
+        fixed: Mapping[str, Tensor] = {}
+        if mode == "keep":
+            fixed = normalisation.own(self.model, self.path.ends[0])
+        if mode == "init":
+            fixed = normalisation.initial(self.model)
+        return [fixed] * len(points)
+
+    @contextlib.contextmanager
+    def _shortcut(self, data: Examples, points: int) -> Iterator[None]:
+        """Run the first layer at the ends only, where that is the same and pays."""
+        if points > 2 and self.precision == "float32":
+            sample, _ = data.batch(slice(0, 2))
+            self.first = FirstLayer.find(self.model, self.path, sample.to(self.device))
+        try:
+            with self.first or contextlib.nullcontext():
+                yield
+        finally:
+            self.first = None
+
+    def measure(
+        self,
+        points: Sequence[Coordinate],
+        statistics: Sequence[normalisation.Statistics],
+        loss: losses.PerExample,
+        size: int,
+        *,
+        batch_statistics: bool = False,
+        progress: Progress | None = None,
+    ) -> _Found:
+        """Loss and error of every example at every point."""
+        count = len(self.examples)
+        found = _Found(np.empty((len(points), count), np.float32), np.empty((len(points), count), np.float32))
+        for module in normalisation.layers(self.model).values():
+            module.train(batch_statistics)
+        keep_logits = _has_ends(points) and self.path.dimensions == 1
+        with self._shortcut(self.examples, len(points)):
+            for where in _slices(count, size):
+                inputs, targets = (part.to(self.device) for part in self.examples.batch(where))
+                for index, at in enumerate(points):
+                    self.write(at, statistics[index])
+                    outputs = self.forward(self.model, inputs)
+                    found.loss[index, where] = losses.per_example(loss, outputs, targets).float().cpu().numpy()
+                    wrong = losses.error(outputs, targets)
+                    if wrong is None or found.error is None:
+                        found.error = None
+                    else:
+                        found.error[index, where] = wrong.cpu().numpy()
+                    if (
+                        keep_logits
+                        and at in (0.0, 1.0)
+                        and outputs.ndim == 2
+                        and outputs.shape[1] > 1
+                        and wrong is not None
+                    ):
+                        found.logits.setdefault(index, []).append(outputs.float().cpu())
+                if progress:
+                    progress(where.stop * len(points), count * len(points))
+        return found

@@ -1,0 +1,146 @@
+"""Examples held in memory, on the device where they are used; batches are cut, augmented and normalised there.
+
+Pictures stay uint8 until a batch is taken. There are no data-loader processes and no per-example code.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from isthmus.errors import BadData
+from isthmus.noise import Noise
+from isthmus.recipe import Augment
+
+__all__ = ["Augmenter", "Examples"]
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Inputs and targets as tensors, with the normalisation that a batch of inputs receives.
+
+    Attributes:
+        inputs: shape (examples, ...). uint8 pictures are scaled to [0, 1] if ``pixels``.
+        targets: shape (examples, ...); integer classes or floats.
+        mean, std: per channel, on [0, 1] pixels; empty for none.
+        pixels: inputs are pictures whose values are divided by 255.
+        channels_last: batches of pictures come in channels-last memory format, which convolutions prefer;
+            a module that calls ``view`` on its activations needs it off.
+    """
+
+    inputs: Tensor
+    targets: Tensor
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    pixels: bool = False
+    channels_last: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        data: Any,
+        *,
+        mean: tuple[float, ...] = (),
+        std: tuple[float, ...] = (),
+        pixels: bool = False,
+        channels_last: bool = False,
+    ) -> Examples:
+        """Examples from a pair of arrays or tensors, or anything with ``inputs`` and ``labels``.
+
+        Raises:
+            BadData: not a pair, or inputs and targets of different lengths, or none at all.
+        """
+        if isinstance(data, Examples):
+            return data
+        pair = (data.inputs, data.labels) if hasattr(data, "inputs") and hasattr(data, "labels") else data
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise BadData(f"Data must be a pair (inputs, targets) of arrays or tensors, found {type(data).__name__}.")
+        inputs, targets = (_tensor(part, name) for part, name in zip(pair, ("inputs", "targets")))
+        if inputs.ndim == 0 or targets.ndim == 0 or len(inputs) != len(targets) or len(inputs) == 0:
+            raise BadData(
+                "Inputs and targets must have one entry an example and at least one example, found shapes"
+                f" {tuple(inputs.shape)} and {tuple(targets.shape)}."
+            )
+        return cls(inputs, targets, mean, std, pixels, channels_last)
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def to(self, device: torch.device) -> Examples:
+        """The same examples in the memory of a device."""
+        return replace(self, inputs=self.inputs.to(device), targets=self.targets.to(device))
+
+    def subset(self, indices: Tensor) -> Examples:
+        """The examples at these indices, in that order."""
+        return replace(self, inputs=self.inputs[indices], targets=self.targets[indices])
+
+    def batch(self, where: slice | Tensor, augmenter: Augmenter | None = None) -> tuple[Tensor, Tensor]:
+        """Inputs ready for a network (cut, augmented, normalised) and targets; never written to."""
+        raw = self.inputs[where]
+        if augmenter is not None:
+            raw = augmenter(raw, where)
+        return self._ready(raw), self.targets[where]
+
+    def _ready(self, raw: Tensor) -> Tensor:
+        if not self.pixels:
+            return raw
+        layout = torch.channels_last if self.channels_last else torch.contiguous_format
+        ready = raw.to(torch.float32, memory_format=layout)
+        if not self.mean:
+            return ready.div_(255.0)
+        shape = (1, -1, 1, 1)
+        mean = torch.tensor(self.mean, dtype=torch.float64, device=raw.device)
+        std = torch.tensor(self.std, dtype=torch.float64, device=raw.device)
+        scale, shift = (1 / (255.0 * std)).float().view(shape), (mean / std).float().view(shape)
+        return ready.mul_(scale).sub_(shift)
+
+
+def _tensor(part: Any, name: str) -> Tensor:
+    if isinstance(part, Tensor):
+        return part.detach()
+    try:
+        array = np.asarray(part)
+        if array.dtype.kind not in "buif":
+            raise TypeError(f"type {array.dtype}")
+        return torch.from_numpy(array if array.flags.writeable else array.copy())
+    except (TypeError, ValueError) as error:
+        raise BadData(f"{name.capitalize()} must be an array or a tensor of numbers, found {error}.") from None
+
+
+class Augmenter:
+    """The augmentation of one epoch: random crops after zero-padding, and flips, as the noise draws them."""
+
+    def __init__(self, augment: Augment, noise: Noise, examples: int, epoch: int, device: torch.device) -> None:
+        self.padding = augment.crop
+        sizes = {"crop-y": 2 * augment.crop + 1, "crop-x": 2 * augment.crop + 1, "flip": 2 if augment.flip else 1}
+        self.draws = {
+            name: torch.from_numpy(_below(size, noise.augmentation_words(examples, epoch, name))).to(device)
+            for name, size in sizes.items()
+            if size > 1
+        }
+
+    def __call__(self, raw: Tensor, where: slice | Tensor) -> Tensor:
+        """The augmented pictures, shape (batch, channels, height, width), of the type that they came in."""
+        height, width = raw.shape[-2:]
+        rows = torch.arange(height, device=raw.device)
+        columns = torch.arange(width, device=raw.device).expand(len(raw), width)
+        if "flip" in self.draws:
+            columns = torch.where(self.draws["flip"][where].bool()[:, None], width - 1 - columns, columns)
+        if self.padding:
+            raw = torch.nn.functional.pad(raw, [self.padding] * 4)
+            rows = rows + self.draws["crop-y"][where][:, None]
+            columns = columns + self.draws["crop-x"][where][:, None]
+        else:
+            rows = rows.expand(len(raw), height)
+        batch = torch.arange(len(raw), device=raw.device)[:, None, None]
+        picked = raw.permute(0, 2, 3, 1)[batch, rows[:, :, None], columns[:, None, :]]
+        return picked.permute(0, 3, 1, 2)
+
+
+def _below(size: int, words: np.ndarray[Any, np.dtype[np.uint64]]) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Integers in [0, size) from the top 32 bits of each word."""
+    return (((words >> np.uint64(32)) * np.uint64(size)) >> np.uint64(32)).astype(np.int64)

@@ -1,0 +1,433 @@
+"""Computing one node: its inputs come from the store, its value goes there."""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+import platform
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors.numpy import load as load_arrays
+from safetensors.numpy import save as save_arrays
+from safetensors.torch import load as load_tensors
+from safetensors.torch import load_file
+from safetensors.torch import save as save_tensors
+from torch import Tensor, nn
+
+import isthmus
+from isthmus import datasets, importance, merging, models, noise, paths, training, weights
+from isthmus.choices import choose
+from isthmus.errors import BadData, BadInput, IsthmusError
+from isthmus.evaluation import evaluate_path, predict
+from isthmus.examples import Examples
+from isthmus.execute import Setting
+from isthmus.hashing import digest_arrays, digest_bytes
+from isthmus.networks import NetworkState, load_into
+from isthmus.nodes import (
+    Choose,
+    DataRef,
+    Distance,
+    Import,
+    Init,
+    Merge,
+    ModelRef,
+    Node,
+    Part,
+    PathMeasure,
+    PathSpec,
+    Point,
+    Scores,
+    State,
+    Train,
+)
+from isthmus.results import PathResult
+from isthmus.store import Record, Store, join_ancestries
+
+__all__ = ["Stopped", "Workshop"]
+
+Report = Callable[[float, float, str], None]
+"""(done, total, note): how far a node is."""
+
+
+class Stopped(IsthmusError):
+    """The node was stopped on request; training in flight is saved."""
+
+
+class Workshop:
+    """Computes nodes, keeping data sets and models at hand between them."""
+
+    def __init__(
+        self,
+        store: Store,
+        setting: Setting,
+        report: Report = lambda done, total, note: None,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.store, self.setting, self.report, self.stop = store, setting, report, stop
+        self.device = torch.device(setting.device)
+        self._skeletons: dict[str, nn.Module] = {}
+        self._examples: dict[tuple[Any, ...], Examples] = {}
+        self._data: dict[str, datasets.DataSet] = {}
+
+    # --- inputs -------------------------------------------------------------------------------------------------------
+
+    def skeleton(self, model: ModelRef) -> nn.Module:
+        """A module of this architecture; its weights do not matter."""
+        name = json.dumps(model.describe(), sort_keys=True)
+        if name not in self._skeletons:
+            self._skeletons[name] = models.initialise(model.name, 0, **dict(model.arguments)).to(self.device)
+        return self._skeletons[name]
+
+    def data(self, data: DataRef) -> datasets.DataSet:
+        """The data set, checked to be the one that was named."""
+        if data.digest not in self._data:
+            found = datasets.load(data.name, self.setting.data_root, **dict(data.options))
+            if found.digest != data.digest:
+                raise BadData(
+                    f"The data set {data.name!r} is not the one that the study was expanded with: expected digest"
+                    f" {data.digest[:12]}, found {found.digest[:12]}; run the command again."
+                )
+            self._data[data.digest] = found
+        return self._data[data.digest]
+
+    def examples(self, data: DataRef, part: Part, model: ModelRef, order: str = "examples") -> Examples:
+        """The examples of a part, on the device, ready for this model."""
+        channels_last = ":" not in model.name and len(data.input_shape) == 3
+        name = (data.digest, data.mean, data.std, json.dumps(part.describe(), sort_keys=True), channels_last, order)
+        if name not in self._examples:
+            split = getattr(self.data(data), part.split)
+            pixels = split.inputs.dtype == np.uint8
+            whole = Examples.of(
+                split, mean=data.mean, std=data.std, pixels=pixels, channels_last=channels_last and pixels
+            )
+            indices = self._indices(part, len(whole), order)
+            chosen = whole if indices is None else whole.subset(torch.from_numpy(indices))
+            self._examples[name] = chosen.to(self.device)
+        return self._examples[name]
+
+    def _indices(self, part: Part, count: int, order: str) -> npt.NDArray[np.int64] | None:
+        if part.choice is not None:
+            value = self.store.get(part.choice.key).summary["value"]
+            return np.asarray(value[part.index or 0], dtype=np.int64)
+        if part.examples is None and order == "examples":
+            return None
+        return noise.order(count, order, part.split)[: part.examples]
+
+    def load(self, state: State) -> NetworkState:
+        """A stored state."""
+        return self._load(self.store.get(state.key), state.model)
+
+    def _load(self, record: Record, model: ModelRef) -> NetworkState:
+        flat = load_tensors(self.store.blob(record))
+        template = weights.Weights.from_module(self.skeleton(model))
+        return NetworkState.from_tensors(flat, int(record.summary["step"]), template)
+
+    # --- one node -----------------------------------------------------------------------------------------------------
+
+    def compute(self, node: Node) -> Record:
+        """The record of a node, computed unless it is there already."""
+        existing = self.store.record(node.key)
+        if existing is not None:
+            return existing
+        for kind, method in _METHODS.items():
+            if isinstance(node, kind):
+                record: Record = method(self, node, time.perf_counter())
+                return record
+        raise TypeError(f"no way to compute a {type(node).__name__}")
+
+    def _made(self, began: float) -> dict[str, Any]:
+        return {
+            "isthmus": isthmus.__version__,
+            "torch": torch.__version__,
+            "device": torch.cuda.get_device_name() if self.device.type == "cuda" else "cpu",
+            "capability": torch.backends.cpu.get_cpu_capability() if self.device.type == "cpu" else "",
+            "machine": platform.machine(),
+            "threads": torch.get_num_threads(),
+            "seconds": round(time.perf_counter() - began, 3),
+            "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+
+    def _pins(self, node: Node) -> tuple[dict[str, str], dict[str, str]]:
+        """(digests of the parents, ancestry); refuses parents that disagree on an ancestor."""
+        records = [self.store.get(parent.key) for parent in node.parents()]
+        states = [
+            record for record, parent in zip(records, node.parents(), strict=True) if not isinstance(parent, Choose)
+        ]
+        return {record.key: record.digest for record in records}, join_ancestries(states)
+
+    def _put_state(
+        self,
+        node: State,
+        state: NetworkState,
+        began: float,
+        *,
+        pins: tuple[dict[str, str], dict[str, str]],
+        summary: Mapping[str, Any] | None = None,
+    ) -> Record:
+        count = sum(tensor.numel() for tensor in weights.parameters(state.weights).values())
+        record = Record(
+            key=node.key,
+            kind=node.kind,
+            label=node.label,
+            node=node.describe(),
+            digest=state.digest(),
+            parents=pins[0],
+            ancestry=pins[1],
+            summary={"step": state.step, "parameters": count, **(summary or {})},
+            made=self._made(began),
+        )
+        stands = self.store.put(record, save_tensors(state.tensors()))
+        if isinstance(node, Train) and node.until is None:
+            self.store.note_state(node.trajectory, node.stop, node.key)
+        return stands
+
+    def _put_numbers(
+        self, node: Node, summary: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]], began: float
+    ) -> Record:
+        parents, ancestry = self._pins(node)
+        text = json.dumps(summary, sort_keys=True, allow_nan=True)
+        named = [(name, str(array.dtype), array.shape, array) for name, array in arrays.items()]
+        record = Record(
+            key=node.key,
+            kind=node.kind,
+            label=node.label,
+            node=node.describe(),
+            digest=digest_arrays(named) if arrays else digest_bytes(text.encode()),
+            parents=parents,
+            ancestry=ancestry,
+            summary=summary,
+            made=self._made(began),
+        )
+        return self.store.put(record, save_arrays(dict(arrays)) if arrays else None)
+
+    # --- states -------------------------------------------------------------------------------------------------------
+
+    def _init(self, node: Init, began: float) -> Record:
+        model = models.initialise(node.model.name, node.seed, **dict(node.model.arguments))
+        return self._put_state(node, NetworkState.of(model), began, pins=({}, {}))
+
+    def _import(self, node: Import, began: float) -> Record:
+        found = read_weights(node.file)
+        if weights.digest(found) != node.tensors:
+            raise BadInput(f"The file {node.file} changed since the study was expanded; run the command again.")
+        model = models.initialise(node.model.name, 0, **dict(node.model.arguments))
+        load_into(model, found)
+        return self._put_state(node, NetworkState.of(model), began, pins=({}, {}))
+
+    def _merge(self, node: Merge, began: float) -> Record:
+        pins = self._pins(node)
+        states = [self.load(network) for network in node.networks]
+        return self._put_state(node, merging.merge(states, node.coefficients, buffers=node.buffers), began, pins=pins)
+
+    def _point(self, node: Point, began: float) -> Record:
+        pins = self._pins(node)
+        at = node.at if isinstance(node.at, float) else float(self.store.get(node.at.key).summary["value"])
+        found = self._path(node.path).at(at)
+        return self._put_state(node, NetworkState(found, {}, node.step), began, pins=pins, summary={"at": at})
+
+    def _train(self, node: Train, began: float) -> Record:
+        start, state, pins = self._departure(node)
+        train = Part("train")
+        examples = self.examples(node.data, train, node.model)
+        test = self.examples(node.data, Part("test"), node.model) if node.until and node.until.on == "test" else None
+        parents, ancestry = dict(pins[0]), dict(pins[1])
+        epochs: list[list[float]] = []
+        run = functools.partial(
+            training.train,
+            recipe=node.recipe,
+            data=examples,
+            noise=node.noise,
+            model=self.skeleton(node.model),
+            until=node.until,
+            test_data=test,
+            device=self.device,
+        )
+        rates, per_epoch, saved, reached = node.rates(start), node.steps_per_epoch, time.monotonic(), None
+        while state.step < node.stop and not reached:
+            here = state.step
+            end = min(node.stop, (here // per_epoch + 1) * per_epoch)
+            state, log = run(
+                state,
+                start=here,
+                stop=end,
+                rates=rates[here - start : end - start],
+                watch=functools.partial(self._watch, node, start, began),
+            )
+            reached = log.reached
+            epochs.append([state.step, float(np.mean(log.losses)) if len(log.losses) else math.nan])
+            if state.step < node.stop and not reached and node.until is None:
+                ancestry[node.at(state.step).key] = state.digest()
+                due = time.monotonic() - saved > self.setting.save_every
+                if log.stopped or due:
+                    way = node.at(state.step)
+                    self._put_state(
+                        way, state, began, pins=(parents, _without(ancestry, way.key)), summary={"epochs": epochs}
+                    )
+                    saved = time.monotonic()
+            if log.stopped:
+                raise Stopped(f"stopped at step {state.step}")
+        summary: dict[str, Any] = {"epochs": epochs}
+        if node.until:
+            summary["reached"] = bool(reached)
+        return self._put_state(node, state, began, pins=(parents, ancestry), summary=summary)
+
+    def _departure(self, node: Train) -> tuple[int, NetworkState, tuple[dict[str, str], dict[str, str]]]:
+        """Where training begins: the last stored state on the way, else the root."""
+        if node.until is None:
+            for step, key in self.store.states(node.trajectory, node.stop - 1):
+                if step > node.root.step and node.at(step).key == key:
+                    record = self.store.get(key)
+                    state = self._load(record, node.model)
+                    return step, state, ({key: record.digest}, join_ancestries([record]))
+        state = self.load(node.root)
+        if node.buffers == "reset":
+            state = state.without_buffers()
+        return state.step, state, self._pins(node)
+
+    def _watch(self, node: Train, start: int, began: float, step: int) -> bool:
+        done, total = step - start, node.stop - start
+        speed = done * node.recipe.batch_size / max(time.perf_counter() - began, 1e-9)
+        epoch = step / node.steps_per_epoch
+        self.report(done, total, f"epoch {epoch:.1f}/{node.stop / node.steps_per_epoch:.0f}, {speed:,.0f} images/s")
+        return self.stop()
+
+    # --- measurements -------------------------------------------------------------------------------------------------
+
+    def _path(self, spec: PathSpec) -> paths.Path:
+        ends = [self.load(end).weights for end in spec.ends]
+        if spec.form == "blocks":
+            return paths.blocks(ends[0], ends[1], spec.patterns, rest=spec.rest)
+        return paths.line(ends[0], ends[-1])
+
+    def _measure(self, node: PathMeasure, began: float) -> Record:
+        self._pins(node)  # refuse before computing
+        model = node.path.ends[0].model
+        stats = None
+        if node.norm.mode == "recompute":
+            stats = self.examples(node.data, Part("train", node.norm.examples), model, "statistics")
+
+        def progress(done: int, total: int) -> None:
+            speed = done / max(time.perf_counter() - began, 1e-9)
+            self.report(done, total, f"{speed:,.0f} images/s")
+            if self.stop():
+                raise Stopped("stopped while measuring")
+
+        found = evaluate_path(
+            self.skeleton(model),
+            self._path(node.path),
+            self.examples(node.data, node.part, model),
+            alphas=node.alphas,
+            loss=node.loss,
+            norm_stats=node.norm.mode,
+            stats_data=stats,
+            stats_batch=node.norm.batch,
+            stats_examples=node.norm.examples,
+            batch_size=node.batch_size,
+            precision=node.precision,
+            progress=progress,
+        )
+        return self._put_numbers(node, summarise(found), path_arrays(found), began)
+
+    def _distance(self, node: Distance, began: float) -> Record:
+        self._pins(node)
+        a, b = self.load(node.a).weights, self.load(node.b).weights
+        summary: dict[str, Any] = {
+            "l2": weights.distance(a, b),
+            "relative": weights.distance(a, b, relative=True),
+            "norm_a": weights.norm(a),
+            "norm_b": weights.norm(b),
+        }
+        if node.blocks:
+            summary["blocks"] = weights.distance_by_block(a, b, node.blocks)
+        return self._put_numbers(node, summary, {}, began)
+
+    def _scores(self, node: Scores, began: float) -> Record:
+        logits = []
+        for index, network in enumerate(node.networks):
+            model = self.skeleton(network.model)
+            examples = self.examples(node.data, node.part, network.model)
+            logits.append(predict(model, examples, weights=self.load(network).weights))
+            self.report(index + 1, len(node.networks), "networks")
+        scores = importance.el2n(np.stack(logits), examples.targets.cpu().numpy())
+        summary = {"examples": len(scores), "mean": float(scores.mean())}
+        return self._put_numbers(node, summary, {"scores": scores}, began)
+
+    def _choose(self, node: Choose, began: float) -> Record:
+        record = self.store.get(node.source.key)
+        found: dict[str, Any] = dict(record.summary)
+        if record.blob is not None and record.kind == "scores":
+            found |= load_arrays(self.store.blob(record))
+        return self._put_numbers(node, {"value": choose(node.rule, found, node.arguments)}, {}, began)
+
+
+_METHODS: Mapping[type[Node], Callable[..., Record]] = {
+    Init: Workshop._init,
+    Import: Workshop._import,
+    Merge: Workshop._merge,
+    Point: Workshop._point,
+    Train: Workshop._train,
+    PathMeasure: Workshop._measure,
+    Distance: Workshop._distance,
+    Scores: Workshop._scores,
+    Choose: Workshop._choose,
+}
+
+
+def _without(ancestry: Mapping[str, str], key: str) -> dict[str, str]:
+    return {name: digest for name, digest in ancestry.items() if name != key}
+
+
+def summarise(found: PathResult) -> dict[str, Any]:
+    """The numbers of a path that tables need, as JSON values."""
+    return {
+        "examples": int(found.per_example_loss.shape[1]),
+        "alphas": found.alphas.tolist(),
+        "loss": found.loss.tolist(),
+        "error": found.error.tolist(),
+        "norm_stats": found.norm_stats.describe(),
+        "stored_ends": {name: list(values) for name, values in found.stored_ends.items()},
+        "pair": found.pair.means() if found.pair else {},
+        "notes": list(found.notes),
+    }
+
+
+def path_arrays(found: PathResult) -> dict[str, npt.NDArray[Any]]:
+    """The per-example numbers of a path: losses in float32, errors as bits where they are 0 or 1."""
+    arrays: dict[str, npt.NDArray[Any]] = {"alphas": found.alphas, "loss": found.per_example_loss}
+    if found.per_example_error is not None:
+        errors = found.per_example_error
+        binary = bool(np.isin(errors, (0.0, 1.0)).all())
+        arrays["error_bits" if binary else "error"] = np.packbits(errors > 0.5, axis=1) if binary else errors
+    if found.pair is not None:
+        arrays["pair_cross_entropy_ab"] = found.pair.cross_entropy_ab
+        arrays["pair_cross_entropy_ba"] = found.pair.cross_entropy_ba
+        arrays["pair_disagreement_bits"] = np.packbits(found.pair.disagreement)
+    return arrays
+
+
+def read_weights(file: str) -> dict[str, Tensor]:
+    """The tensors of a safetensors or a weights-only torch file.
+
+    Raises:
+        BadInput: the file is not there, or holds anything but a flat mapping of names to tensors.
+    """
+    try:
+        if file.endswith(".safetensors"):
+            return dict(load_file(file))
+        found = torch.load(file, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise BadInput(f"There is no file of weights at {file}.") from None
+    except Exception as error:  # torch and safetensors raise whatever their parsers raise
+        raise BadInput(f"The file {file} is no safetensors and no weights-only torch file: {error}.") from None
+    if isinstance(found, Mapping) and isinstance(found.get("state_dict"), Mapping):
+        found = found["state_dict"]
+    if not isinstance(found, Mapping) or not all(isinstance(value, Tensor) for value in found.values()):
+        raise BadInput(f"The file {file} must hold a flat mapping of names to tensors (a state dict).")
+    return dict(found)

@@ -1,0 +1,67 @@
+"""Merging networks, and what then happens to the optimiser's buffers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from isthmus import weights
+from isthmus.errors import BadInput
+from isthmus.networks import NetworkState
+from isthmus.recipe import Buffers
+
+__all__ = ["merge"]
+
+
+def merge(
+    states: Sequence[NetworkState], coefficients: Sequence[float] | None = None, *, buffers: Buffers = "reset"
+) -> NetworkState:
+    """The weighted mean of networks: their interpolant (alpha = 1/2 for two and no coefficients).
+
+    Args:
+        states: at least two, all at the same step.
+        coefficients: one a state, adding up to 1; equal ones by default.
+        buffers: the optimiser's buffers afterwards: none ("reset"), those of the first state ("keep"), or
+            averaged with the same coefficients ("average").
+
+    Returns:
+        A state at the same step, so that a schedule of the global step goes on where it was.
+
+    Raises:
+        BadInput: fewer than two states, other steps, coefficients that do not add up to 1.
+        BadWeights: states that do not match.
+    """
+    if len(states) < 2:
+        raise BadInput(f"A merge needs at least two networks, found {len(states)}.")
+    shares = [1.0 / len(states)] * len(states) if coefficients is None else [float(c) for c in coefficients]
+    if len(shares) != len(states) or abs(sum(shares) - 1.0) > 1e-9:
+        raise BadInput(f"A merge needs one coefficient a network, adding up to 1, found {shares}.")
+    steps = {state.step for state in states}
+    if len(steps) != 1:
+        raise BadInput(f"Networks to merge must be at the same step, found {sorted(steps)}.")
+    if len(states) == 2:
+        merged = weights.lerp(states[0].weights, states[1].weights, shares[1])
+    else:
+        merged = weights.weighted_sum([state.weights for state in states], shares)
+    return NetworkState(merged, _optimizer(states, shares, buffers), states[0].step)
+
+
+def _optimizer(
+    states: Sequence[NetworkState], shares: Sequence[float], buffers: Buffers
+) -> dict[str, dict[str, Tensor]]:
+    if buffers == "reset":
+        return {}
+    if buffers == "keep":
+        return {name: {s: t.clone() for s, t in slots.items()} for name, slots in states[0].optimizer.items()}
+    layouts = [{name: sorted(slots) for name, slots in state.optimizer.items()} for state in states]
+    if any(layout != layouts[0] for layout in layouts[1:]):
+        raise BadInput('buffers="average" needs networks trained by the same optimiser.')
+    with torch.no_grad():
+        return {
+            name: {
+                slot: weights.sum_tensors([state.optimizer[name][slot] for state in states], shares) for slot in slots
+            }
+            for name, slots in states[0].optimizer.items()
+        }

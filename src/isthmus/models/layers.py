@@ -1,0 +1,115 @@
+"""Layers that several architectures share, and the argument types that their factories are annotated with."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from isthmus.registry import Count
+
+__all__ = [
+    "Activation",
+    "AveragePool2x2",
+    "ChannelNorm",
+    "ImageShape",
+    "Norm",
+    "PointwiseConv2d",
+    "PooledConv2d",
+    "make_activation",
+    "make_norm",
+]
+
+ImageShape = Annotated[tuple[Count, ...], Field(min_length=3, max_length=3)]
+"""Channels, height and width."""
+
+Activation = Literal["relu", "tanh", "sigmoid"]
+Norm = Literal["batch", "layer", "group", "none"]
+
+_ACTIVATIONS: dict[Activation, Callable[[], nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
+
+
+def make_activation(kind: Activation) -> nn.Module:
+    """The elementwise non-linearity of this name."""
+    return _ACTIVATIONS[kind]()
+
+
+def make_norm(kind: Norm, channels: int) -> nn.Module:
+    """A normalisation layer for (N, channels, H, W), affine, with the framework's initial scale 1 and shift 0.
+
+    ``batch``: over examples and pixels. ``layer``: over channels at each pixel. ``group``: over pixels and
+    each of 8 groups of channels (fewer where 8 does not divide them). ``none``: the identity.
+    """
+    if kind == "batch":
+        return nn.BatchNorm2d(channels)
+    if kind == "layer":
+        return ChannelNorm(channels)
+    return nn.GroupNorm(math.gcd(8, channels), channels) if kind == "group" else nn.Identity()
+
+
+class ChannelNorm(nn.LayerNorm):
+    """Layer normalisation over the channels of (N, channels, H, W), at each pixel apart, then affine.
+
+    The statistics are taken in channels-last order whatever the memory format of the input, so the
+    format does not alter the values; a channels-last input is not copied.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The normalised input, of its shape."""
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+class AveragePool2x2(nn.Module):
+    """The means of 2x2 squares of pixels, stride 2, an odd last row or column dropped.
+
+    On a CPU it is computed as a depthwise convolution with weights 1/4, several times faster there than
+    ``avg_pool2d`` in channels-last order; elsewhere by ``avg_pool2d``, because accelerators may
+    round the inputs of convolutions (TF32).
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, C, H // 2, W // 2)."""
+        if x.device.type != "cpu":
+            return F.avg_pool2d(x, 2)
+        channels = x.shape[1]
+        return F.conv2d(x, torch.full((channels, 1, 2, 2), 0.25, dtype=x.dtype), stride=2, groups=channels)
+
+
+class PooledConv2d(nn.Conv2d):
+    """A convolution followed by the means of 2x2 squares, computed as one convolution with stride 2.
+
+    Both maps are linear, so together they are a convolution whose kernel, one pixel larger each way, is the
+    mean of four shifts of this one's: a third of the multiplications for a 5x5 kernel, and no large
+    activation in between. Equal to ``avg_pool2d(conv2d(x), 2)`` up to rounding. Stride 1 only.
+    """
+
+    linear_in_weights = True
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, outputs, H' // 2, W' // 2), where H' and W' are what the convolution alone gives."""
+        outputs, inputs, height, width = self.weight.shape
+        square = self.weight.new_full((1, 1, 2, 2), 0.25)
+        kernel = F.conv2d(self.weight.reshape(-1, 1, height, width), square, padding=1)
+        kernel = kernel.reshape(outputs, inputs, height + 1, width + 1)
+        if x.is_contiguous(memory_format=torch.channels_last):
+            kernel = kernel.contiguous(memory_format=torch.channels_last)
+        return F.conv2d(x, kernel, self.bias, stride=2, padding=self.padding)
+
+
+class PointwiseConv2d(nn.Conv2d):
+    """A 1x1 convolution with a stride: pixels are picked first, then convolved with stride 1. The same values.
+
+    The library behind torch's convolutions on CPUs writes past its workspace in the weight gradient of a
+    strided 1x1 convolution of channels-last input with few channels (oneDNN issue 6035), which corrupts
+    the heap; with stride 1 it does not.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, outputs, H / stride, W / stride), rounded up."""
+        rows, columns = self.stride
+        return F.conv2d(x[:, :, ::rows, ::columns], self.weight, self.bias)

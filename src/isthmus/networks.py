@@ -1,0 +1,80 @@
+"""A network's state: weights, optimiser buffers and the step at which it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from isthmus import weights
+from isthmus.weights import Weights, check_match
+
+__all__ = ["NetworkState", "load_into"]
+
+_WEIGHTS, _OPTIMIZER = "weights/", "optimizer/"
+
+
+@dataclass(frozen=True)
+class NetworkState:
+    """A network at a step; one safetensors file when stored.
+
+    Attributes:
+        weights: parameters and buffers.
+        optimizer: the optimiser's tensors by parameter, then by slot (``momentum_buffer``, ``exp_avg``, ...).
+        step: optimiser steps taken so far.
+    """
+
+    weights: Weights
+    optimizer: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
+    step: int = 0
+
+    @classmethod
+    def of(cls, model: nn.Module, step: int = 0) -> NetworkState:
+        """The state of a module as it stands, copied, with no optimiser buffers."""
+        return cls(Weights.from_module(model).clone(), {}, step)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Every tensor under a name of its own, contiguous, on the CPU, sharing no memory with another."""
+        flat = {_WEIGHTS + name: tensor for name, tensor in self.weights.items()}
+        flat |= {
+            f"{_OPTIMIZER}{slot}/{name}": tensor
+            for name, slots in self.optimizer.items()
+            for slot, tensor in slots.items()
+        }
+        return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in flat.items()}
+
+    @classmethod
+    def from_tensors(cls, flat: Mapping[str, Tensor], step: int, template: Weights | None = None) -> NetworkState:
+        """The inverse of :meth:`tensors`; ``template`` supplies kinds and ties."""
+        found = {name[len(_WEIGHTS) :]: tensor for name, tensor in flat.items() if name.startswith(_WEIGHTS)}
+        slots: dict[str, dict[str, Tensor]] = {}
+        for name, tensor in flat.items():
+            if name.startswith(_OPTIMIZER):
+                slot, _, parameter = name[len(_OPTIMIZER) :].partition("/")
+                slots.setdefault(parameter, {})[slot] = tensor
+        return cls(template.like(found) if template else Weights(found), slots, step)
+
+    def without_buffers(self) -> NetworkState:
+        """This state with the optimiser's buffers reset."""
+        return NetworkState(self.weights, {}, self.step)
+
+    def digest(self) -> str:
+        """Equal exactly when two states have the same weights and optimiser buffers, bit for bit."""
+        return weights.digest(self.tensors())
+
+
+@torch.no_grad()
+def load_into(model: nn.Module, source: Mapping[str, Tensor]) -> None:
+    """Copy weights into a module in place, each into the memory (and memory format) that it already has.
+
+    Raises:
+        BadWeights: the weights do not fit the module; names the tensor, expected and found.
+    """
+    own = model.state_dict(keep_vars=True)
+    check_match(
+        {name: tensor.detach() for name, tensor in own.items()}, source, names=("the model", "the given weights")
+    )
+    for name, tensor in own.items():
+        tensor.detach().copy_(source[name])

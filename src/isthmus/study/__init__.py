@@ -1,0 +1,171 @@
+"""Studies: declarative experiments that expand to nodes, run, and return tidy tables."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from isthmus.errors import BadInput, RunFailed
+from isthmus.execute import Display, Setting, executor
+from isthmus.graph import Plan, plan, stale
+from isthmus.store import Store
+from isthmus.study.expand import Expansion, check, expand
+from isthmus.study.model import (
+    Branch,
+    BranchStudy,
+    DataSpec,
+    Evaluate,
+    InitToFinalStudy,
+    MergeSpec,
+    ModelSpec,
+    Study,
+    To,
+)
+from isthmus.study.read import from_mapping, load
+from isthmus.study.tables import tables
+from isthmus.tables import Table
+
+__all__ = [
+    "Branch",
+    "BranchStudy",
+    "DataSpec",
+    "Evaluate",
+    "InitToFinalStudy",
+    "MergeSpec",
+    "ModelSpec",
+    "Results",
+    "Study",
+    "To",
+    "expand",
+    "from_mapping",
+    "load",
+    "prepare",
+    "run",
+]
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a study found.
+
+    Attributes:
+        study: what was run.
+        tables: ``pairs`` or ``paths``, ``curves``, ``networks``, ``seeds``.
+        expansion: the nodes, for those who want more than the tables.
+        computed: how many nodes this call computed; 0 when the store had everything.
+    """
+
+    study: Study
+    tables: Mapping[str, Table]
+    expansion: Expansion
+    computed: int
+
+    def __getitem__(self, name: str) -> Table:
+        if name not in self.tables:
+            raise BadInput(f"The study has no table {name!r}; it has {', '.join(self.tables)}.")
+        return self.tables[name]
+
+    def to_csv(self, folder: str | os.PathLike[str]) -> list[Path]:
+        """Write every table into a folder; the files written."""
+        paths = [Path(folder) / f"{name}.csv" for name in self.tables]
+        for path, table in zip(paths, self.tables.values(), strict=True):
+            table.to_csv(path)
+        return paths
+
+
+class _Silent:
+    """A display that shows nothing."""
+
+    def begin(self, plan: Plan, workers: int) -> None: ...
+    def progress(self, worker: int, key: str, done: float, total: float, note: str) -> None: ...
+    def finished(self, worker: int, key: str, record: Any) -> None: ...
+    def failed(self, worker: int, key: str, message: str) -> None: ...
+    def say(self, message: str) -> None: ...
+    def end(self) -> None: ...
+
+
+def prepare(
+    study: Study, store: Store, *, data_root: str | os.PathLike[str] | None = None, device: str = "cpu"
+) -> tuple[Expansion, Plan]:
+    """The nodes of a study and what of them the store lacks; the model is tried only if something is lacking."""
+    root = None if data_root is None else Path(data_root)
+    expansion = expand(study, data_root=root, bf16=_bf16(study, device))
+    found = plan(expansion.targets, store)
+    if found.pending:
+        check(study)
+    return expansion, found
+
+
+def _bf16(study: Study, device: str) -> bool:
+    """Whether the device computes in bfloat16 natively; asked only where the study leaves it open."""
+    if study.recipe.precision != "auto":
+        return False
+    if device == "cuda":
+        return True
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="ignore")
+    except OSError:
+        return False
+    return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+def run(
+    study: Study,
+    store: Store | str | os.PathLike[str] = "isthmus-store",
+    *,
+    data_root: str | os.PathLike[str] | None = None,
+    workers: int = 1,
+    threads: int | None = None,
+    device: Literal["cpu", "cuda"] = "cpu",
+    recompute: bool = False,
+    display: Display | None = None,
+) -> Results:
+    """Run a study: compute what the store lacks, then return its tables.
+
+    Args:
+        study: a :class:`Study`, from :func:`load`, :func:`from_mapping` or made in Python.
+        store: a folder of results, shared by all studies that use it; made if need be.
+        data_root: the folder of data sets; by default the environment's ``ISTHMUS_DATA``.
+        workers: processes; 0 computes in this one.
+        threads: threads of each process; by default the cores divided among the workers.
+        device: "cpu" or "cuda".
+        recompute: train again the stored states that descend from a realisation the store no longer holds.
+        display: shows progress.
+
+    Raises:
+        BadStudy: the study has problems: all of them, a sentence each.
+        RunFailed: some results failed; all others are kept.
+        Interrupted: stopped on request; run again to go on.
+    """
+    store = store if isinstance(store, Store) else Store(store)
+    expansion, found = prepare(study, store, data_root=data_root, device=device)
+    setting = Setting(workers, threads, device, None if data_root is None else str(data_root))
+    computed = len(found.pending)
+    if recompute:
+        computed = _recompute(expansion, store, setting, display or _Silent())
+    else:
+        executor("local")(found, store, setting, display or _Silent())
+    return Results(study, tables(expansion, store), expansion, computed)
+
+
+def _recompute(expansion: Expansion, store: Store, setting: Setting, display: Display) -> int:
+    """Run, first setting aside stored states that descend from a realisation which is no longer held.
+
+    An ancestor that has to be trained again first shows only then which of its descendants are stale, so
+    there are two rounds at most.
+    """
+    computed = 0
+    for last in (False, True):
+        for key in stale(expansion.targets, store):
+            store.set_aside(key)
+        found = plan(expansion.targets, store)
+        try:
+            executor("local")(found, store, setting, display)
+        except RunFailed:
+            if last or not stale(expansion.targets, store):
+                raise
+        computed += len(found.pending)
+    return computed

@@ -1,0 +1,248 @@
+"""What a study is written in: two families of experiment, validated, in TOML or in Python.
+
+*branch*: a trunk, children that leave it at k and train for s on their own noise, their line, their merge,
+training on from it. *init-to-final*: a network trained, then the lines from initial to final weights and on
+to a fresh initialisation, whole and block by block.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, field_validator, model_validator
+
+from isthmus.errors import BadInput
+from isthmus.nodes import NormSpec, Part
+from isthmus.recipe import Buffers, Recipe, Until
+from isthmus.spec import Duration, DurationField, Spec
+
+__all__ = [
+    "Branch",
+    "BranchStudy",
+    "DataSpec",
+    "Evaluate",
+    "InitToFinalStudy",
+    "MergeSpec",
+    "ModelSpec",
+    "Study",
+    "To",
+]
+
+Positive = Annotated[int, Field(ge=1)]
+Streams = Literal["order", "augmentation", "dropout"]
+
+
+class ModelSpec(Spec):
+    """A model by name (or ``package.module:factory``); every further key is an argument of it."""
+
+    model_config = ConfigDict(extra="allow")
+    name: str
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The arguments that were given."""
+        return dict(self.model_extra or {})
+
+
+class DataSpec(Spec):
+    """A data set by name; ``mean`` and ``std`` replace its usual normalisation; all other keys are its options."""
+
+    model_config = ConfigDict(extra="allow")
+    name: str
+    mean: tuple[float, ...] | None = None
+    std: tuple[Annotated[float, Field(gt=0)], ...] | None = None
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options that were given."""
+        return dict(self.model_extra or {})
+
+
+class Evaluate(Spec):
+    """Where networks are evaluated: how many alphas (or which), on what, with which normalisation statistics.
+
+    ``on`` names parts of the data: ``"test"``, ``"train"``, or ``"train:10000"`` for a fixed 10,000 of them.
+    ``norm_stats`` is ``recompute``, ``interpolate``, ``batch``, ``keep`` or ``init``.
+    """
+
+    alphas: Annotated[int, Field(ge=2)] | tuple[Annotated[float, Field(allow_inf_nan=False)], ...] = 25
+    on: tuple[str, ...] = ("test",)
+    norm_stats: Literal["recompute", "interpolate", "batch", "keep", "init"] = "recompute"
+    stats_batch: Annotated[int, Field(ge=2)] = 256
+    stats_examples: Annotated[int, Field(ge=2)] = 10_240
+    batch_size: Positive | None = None
+    precision: Literal["float32", "bf16"] = "float32"
+
+    @field_validator("on")
+    @classmethod
+    def _parts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for text in value:
+            try:
+                Part.parse(text)
+            except BadInput as error:
+                raise ValueError(str(error)) from None
+        return _distinct(value, "parts")
+
+    @field_validator("alphas")
+    @classmethod
+    def _rising(cls, value: int | tuple[float, ...]) -> int | tuple[float, ...]:
+        if isinstance(value, tuple) and (
+            len(value) < 2 or value[0] != 0 or value[-1] != 1 or any(b <= a for a, b in pairwise(value))
+        ):
+            raise ValueError("expected alphas that rise from 0 to 1")
+        return value
+
+    @property
+    def points(self) -> tuple[float, ...]:
+        """The alphas."""
+        if isinstance(self.alphas, tuple):
+            return self.alphas
+        return tuple(index / (self.alphas - 1) for index in range(self.alphas))
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The parts of the data."""
+        return tuple(Part.parse(text) for text in self.on)
+
+    @property
+    def norm(self) -> NormSpec:
+        """The normalisation statistics, as nodes describe them."""
+        return NormSpec(self.norm_stats, self.stats_batch, self.stats_examples)
+
+
+def _distinct(values: tuple[Any, ...], what: str) -> tuple[Any, ...]:
+    double = sorted({str(value) for value in values if values.count(value) > 1})
+    if double or not values:
+        found = f"{', '.join(double)} more than once" if double else "none"
+        raise ValueError(f"expected distinct {what}, at least one, found {found}")
+    return values
+
+
+class Branch(Spec):
+    """How copies part: when (``at``: every k), for how long (every s), how many, on what noise.
+
+    Give ``lengths`` (the same s for every k), or ``to`` and ``every``: children train to the step ``to`` and every
+    multiple of ``every`` on the way is an s. With ``trunk_is_child`` the first of the copies is the trunk itself
+    going on, its optimiser and noise untouched. ``differ`` names the streams of noise that are a child's own; in
+    the others it goes on with the trunk's. ``noise`` gives the children's noise seeds; by default they are
+    derived from the study's seed and the child's number.
+    """
+
+    at: tuple[DurationField, ...]
+    lengths: tuple[DurationField, ...] = ()
+    to: DurationField | None = None
+    every: DurationField | None = None
+    children: Annotated[int, Field(ge=2)] = 2
+    trunk_is_child: bool = False
+    differ: tuple[Streams, ...] = ("order", "augmentation", "dropout")
+    noise: tuple[Annotated[int, Field(ge=0)], ...] | None = None
+    buffers: Literal["keep", "reset"] = "reset"
+
+    @field_validator("at", "lengths", "differ", "noise")
+    @classmethod
+    def _once(cls, value: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
+        return value if not value else _distinct(value, "values")
+
+    @model_validator(mode="after")
+    def _fits(self) -> Branch:
+        if not self.at:
+            raise ValueError("expected at least one k in at, found none")
+        if bool(self.lengths) == bool(self.to) or bool(self.to) != bool(self.every):
+            raise ValueError("expected either lengths, or to and every")
+        if not self.differ:
+            raise ValueError('expected at least one stream in differ ("order", "augmentation", "dropout"), found none')
+        if self.noise is not None and len(self.noise) != self.children - self.trunk_is_child:
+            wanted = self.children - self.trunk_is_child
+            raise ValueError(f"expected one noise seed a child, {wanted} of them, found {len(self.noise)}")
+        return self
+
+
+class MergeSpec(Spec):
+    """The merge of the children (alpha = 1/2, or equal shares), and training on from it.
+
+    ``at`` names the s after which they are merged (default: every one). With ``after``, the merge trains on for
+    so long and is evaluated every ``every``; with ``children_go_on`` the children do as well. ``buffers`` are
+    those of the optimiser at the merge.
+    """
+
+    at: tuple[DurationField, ...] | None = None
+    buffers: Buffers = "reset"
+    after: DurationField | None = None
+    every: DurationField | None = None
+    children_go_on: bool = True
+
+    @model_validator(mode="after")
+    def _fits(self) -> MergeSpec:
+        if (self.after is None) != (self.every is None):
+            raise ValueError("expected after and every together")
+        if self.every is not None and not self.every.amount:
+            raise ValueError("expected every above 0")
+        return self
+
+
+PathName = Literal["initial->final", "final->fresh", "fresh->final", "initial->fresh"]
+
+
+class To(Spec):
+    """How the final network is trained, and along which paths it is looked at.
+
+    ``to`` is the length of training (at most, with ``until``). ``paths`` are whole lines; ``blocks`` names the
+    model's blocks (or "all") that move alone, everything else at ``rest``, on each path that has a final end.
+    """
+
+    to: DurationField
+    until: Until | None = None
+    paths: tuple[PathName, ...] = ("initial->final",)
+    blocks: Literal["all"] | tuple[str, ...] = ()
+    rest: Literal["final", "other"] = "final"
+
+    @field_validator("paths")
+    @classmethod
+    def _once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return _distinct(value, "paths")
+
+
+class Study(Spec):
+    """What both families share. ``seeds`` are replicates: each has its own initial weights and its own noise."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = (0,)
+    model: ModelSpec
+    data: DataSpec
+    recipe: Recipe
+    evaluate: Evaluate = Evaluate()
+
+    @field_validator("seeds")
+    @classmethod
+    def _once(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        return _distinct(value, "seeds")
+
+
+class BranchStudy(Study):
+    """Copies that share k steps and then part."""
+
+    family: Literal["branch"] = "branch"
+    branch: Branch
+    merge: MergeSpec | None = None
+
+
+class InitToFinalStudy(Study):
+    """From initial to final weights."""
+
+    family: Literal["init-to-final"] = "init-to-final"
+    train: To
+
+
+FAMILIES: dict[str, type[Study]] = {"branch": BranchStudy, "init-to-final": InitToFinalStudy}
+"""The families of experiment by name."""
+
+
+def multiples(every: Duration, to: int, steps_per_epoch: int) -> list[int]:
+    """The steps ``every``, twice, ... up to ``to``."""
+    count = 1
+    found: list[int] = []
+    while (step := Duration(every.amount * count, every.unit).steps(steps_per_epoch)) <= to:
+        found.append(step)
+        count += 1
+    return found

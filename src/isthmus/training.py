@@ -1,0 +1,238 @@
+"""Training as a pure function: (state, recipe, data, noise, start, stop) -> state.
+
+A step is a function of the state before it, the recipe and the noise at that step, so training may be
+cut, resumed and branched anywhere: ``train(0 -> n)`` equals ``train(k -> n)`` after ``train(0 -> k)``
+bit for bit, inside an epoch too, on one device with one number of threads. What the model itself
+draws (dropout) is made a function of the noise: the generator is forked, seeded for the step, restored.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from isthmus import losses
+from isthmus.errors import BadInput
+from isthmus.examples import Augmenter, Examples
+from isthmus.networks import NetworkState, load_into
+from isthmus.noise import Noise
+from isthmus.recipe import Optimizer, Recipe, Until
+from isthmus.weights import Weights
+
+__all__ = ["Log", "accuracy", "train"]
+
+Watch = Callable[[int], bool]
+"""Called with the step reached; True stops there."""
+
+
+@dataclass(frozen=True)
+class Log:
+    """What training noted: the loss of each step's batch before the update, the time, and whether it was stopped.
+
+    ``reached`` says whether an :class:`~isthmus.recipe.Until` was met (None where there was none).
+    """
+
+    losses: npt.NDArray[np.float32]
+    seconds: float
+    examples: int
+    stopped: bool = False
+    reached: bool | None = None
+
+
+def train(
+    state: NetworkState,
+    recipe: Recipe,
+    data: Any,
+    noise: Noise,
+    start: int,
+    stop: int,
+    *,
+    model: nn.Module,
+    rates: npt.NDArray[np.float64] | None = None,
+    until: Until | None = None,
+    test_data: Any = None,
+    device: torch.device | str = "cpu",
+    watch: Watch | None = None,
+) -> tuple[NetworkState, Log]:
+    """The state at step ``stop`` of the network that is at ``start``, and what training logged.
+
+    Args:
+        state: where it starts; ``state.step`` must be ``start``.
+        recipe: optimiser, schedule of the global step, batch size, augmentation, precision, loss.
+        data: training examples: :class:`~isthmus.examples.Examples` or a pair (inputs, labels).
+        noise: order, augmentation and dropout seeds.
+        start: the global step at which it starts; inside an epoch it goes on at the same position of that epoch.
+        stop: the global step at which it ends, at least ``start``.
+        model: a module of the right architecture; its own weights do not matter and it comes back untouched.
+        rates: the learning rate of each step, shape (stop - start,), instead of the recipe's schedule.
+        until: end early, at the first epoch's end with this accuracy.
+        test_data: the examples that ``until`` looks at if it is ``on="test"``.
+        device: where to train.
+        watch: called after each step with the step reached; if it returns True, training stops there.
+
+    Returns:
+        The new state (on the CPU, sharing no memory with ``state``) and the log.
+
+    Raises:
+        BadInput: a start that is not the state's step, a stop before it, rates of another length.
+        BadWeights: weights that do not fit the model.
+    """
+    if start != state.step or stop < start:
+        raise BadInput(f"Training starts at the state's step {state.step} and ends later, found {start} -> {stop}.")
+    run = _Run(state, recipe, Examples.of(data), noise, model, torch.device(device))
+    if rates is None:
+        rates = recipe.rates(start, stop, run.steps_per_epoch)
+    if len(rates) != stop - start:
+        raise BadInput(f"Training from {start} to {stop} needs {stop - start} learning rates, found {len(rates)}.")
+    began, values, reached, stopped = time.perf_counter(), [], None if until is None else False, False
+    judged = Examples.of(test_data if until and until.on == "test" else data).to(run.device) if until else None
+    with _forked(run.device), _deterministic(run.device):
+        for step, rate in enumerate(rates.tolist(), start=start):
+            values.append(run.step(step, rate))
+            if until and judged is not None and (step + 1) % run.steps_per_epoch == 0:
+                reached = accuracy(run.model, judged) >= until.accuracy
+                run.model.train()
+            stopped = bool(watch and watch(step + 1)) and step + 1 < stop
+            if stopped or reached:
+                break
+    log = Log(
+        torch.stack(values).cpu().numpy() if values else np.zeros(0, np.float32),
+        time.perf_counter() - began,
+        run.seen,
+        stopped,
+        reached,
+    )
+    return run.state(start + len(values)), log
+
+
+class _Run:
+    """A private copy of the model with its optimiser, at a step."""
+
+    def __init__(
+        self, state: NetworkState, recipe: Recipe, data: Examples, noise: Noise, model: nn.Module, device: torch.device
+    ) -> None:
+        if recipe.precision == "auto":
+            raise BadInput(
+                'Resolve precision "auto" to "float32" or "bf16" before training: recipe.resolved(bf16=...).'
+            )
+        self.recipe, self.noise, self.device = recipe, noise, device
+        self.data = data.to(device)
+        self.model = copy.deepcopy(model).to(device)
+        if data.channels_last:
+            self.model = self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        load_into(self.model, state.weights)
+        self.model.train()
+        self.names = {name: p for name, p in self.model.named_parameters() if p.requires_grad}
+        self.optimizer = _optimizer(recipe.optimizer, list(self.names.values()))
+        _restore(self.optimizer, self.names, state.optimizer)
+        self.steps_per_epoch = recipe.steps_per_epoch(len(data))
+        self.epoch, self.seen = -1, 0
+
+    def _enter(self, epoch: int) -> None:
+        self.epoch = epoch
+        self.order = torch.from_numpy(self.noise.epoch_order(len(self.data), epoch)).to(self.device)
+        augment = self.recipe.augment
+        self.augmenter = Augmenter(augment, self.noise, len(self.data), epoch, self.device) if augment.acts else None
+
+    def step(self, step: int, rate: float) -> Tensor:
+        """One optimiser step; the loss of its batch before the update."""
+        epoch, position = divmod(step, self.steps_per_epoch)
+        if epoch != self.epoch:
+            self._enter(epoch)
+        size = self.recipe.batch_size
+        where = self.order[position * size : (position + 1) * size]
+        inputs, targets = self.data.batch(where, self.augmenter)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        torch.manual_seed(self.noise.dropout_seed(step))
+        self.optimizer.zero_grad(set_to_none=True)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.precision == "bf16"):
+            outputs = self.model(inputs)
+        loss = losses.mean(self.recipe.loss, outputs, targets)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        self.seen += len(where)
+        return loss.detach()
+
+    def state(self, step: int) -> NetworkState:
+        """The state as it stands, copied to the CPU."""
+        weights = Weights.from_module(self.model)
+        own = weights.like({name: _portable(tensor) for name, tensor in weights.items()})
+        slots = {
+            name: {
+                slot: _portable(value)
+                for slot, value in self.optimizer.state[parameter].items()
+                if isinstance(value, Tensor)
+            }
+            for name, parameter in self.names.items()
+        }
+        return NetworkState(own, {name: found for name, found in slots.items() if found}, step)
+
+
+def _portable(tensor: Tensor) -> Tensor:
+    return tensor.detach().to("cpu", memory_format=torch.contiguous_format, copy=True)
+
+
+def _optimizer(spec: Optimizer, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+    if spec.name == "sgd":
+        return torch.optim.SGD(
+            parameters,
+            lr=spec.lr,
+            momentum=spec.momentum,
+            nesterov=spec.nesterov,
+            weight_decay=spec.weight_decay,
+        )
+    kind = torch.optim.Adam if spec.name == "adam" else torch.optim.AdamW
+    return kind(parameters, lr=spec.lr, betas=spec.betas, eps=spec.eps, weight_decay=spec.weight_decay)
+
+
+def _restore(
+    optimizer: torch.optim.Optimizer,
+    names: Mapping[str, nn.Parameter],
+    slots: Mapping[str, Mapping[str, Tensor]],
+) -> None:
+    """Hand the optimiser its buffers, each in the memory format of its parameter."""
+    for name, found in slots.items():
+        if name not in names:
+            raise BadInput(f"The state has optimiser buffers for {name!r}, which the model does not train.")
+        parameter = names[name]
+        optimizer.state[parameter] = {
+            slot: torch.empty_like(parameter).copy_(value).detach() if value.shape == parameter.shape else value.clone()
+            for slot, value in found.items()
+        }
+
+
+def _forked(device: torch.device) -> contextlib.AbstractContextManager[None]:
+    return torch.random.fork_rng([device] if device.type == "cuda" else [])
+
+
+@contextlib.contextmanager
+def _deterministic(device: torch.device) -> Any:
+    if device.type != "cuda":
+        yield
+        return
+    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+        yield
+
+
+@torch.no_grad()
+def accuracy(model: nn.Module, data: Examples, batch_size: int = 512) -> float:
+    """The share of examples that a model (put into eval mode) gets right, un-augmented."""
+    model.eval()
+    wrong = 0.0
+    for begin in range(0, len(data), batch_size):
+        inputs, targets = data.batch(slice(begin, begin + batch_size))
+        found = losses.error(model(inputs), targets)
+        if found is None:
+            raise BadInput("Accuracy needs integer labels and one output a class (or a single logit).")
+        wrong += float(found.sum())
+    return 1.0 - wrong / len(data)

@@ -1,0 +1,172 @@
+"""What every architecture owes; an entry joins by being in the folder."""
+
+from __future__ import annotations
+
+import inspect
+from fnmatch import fnmatchcase
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from isthmus import models
+from isthmus.errors import BadInput, UnknownName
+
+EVERY = pytest.mark.parametrize("name", models.names())
+CLASSES = 7
+BATCH = 5
+
+
+def input_shape(name: str) -> tuple[int, ...]:
+    shape: tuple[int, ...] = inspect.signature(models._entries()[name].build).parameters["input_shape"].default
+    return shape
+
+
+def example(name: str) -> tuple[nn.Module, Tensor]:
+    """A model and a batch in double precision, so that tolerances can be near its rounding."""
+    inputs = torch.randn(BATCH, *input_shape(name), generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    return models.initialise(name, 11, classes=CLASSES).double(), inputs
+
+
+@EVERY
+def test_output_is_one_score_for_each_class(name: str) -> None:
+    model, inputs = example(name)
+    scores = model(inputs)
+    assert scores.shape == (BATCH, CLASSES)
+    assert scores.isfinite().all()
+    assert len(scores.unique()) == scores.numel()
+
+
+@EVERY
+def test_a_seed_names_the_same_values_every_time(name: str) -> None:
+    first, again, other = (models.initialise(name, seed, classes=CLASSES).state_dict() for seed in (11, 11, 12))
+    assert list(first) == list(again)
+    assert all(torch.equal(first[key], again[key]) for key in first)
+    weights = [key for key in first if key.endswith("weight") and first[key].ndim > 1]
+    assert not any(torch.equal(first[key], other[key]) for key in weights)
+
+
+@EVERY
+def test_initialise_leaves_the_global_generator_alone(name: str) -> None:
+    before = torch.get_rng_state()
+    models.initialise(name, 11)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@EVERY
+def test_build_draws_from_the_global_generator(name: str) -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(5)
+        first = torch.nn.utils.parameters_to_vector(models.build(name).parameters())
+        second = torch.nn.utils.parameters_to_vector(models.build(name).parameters())
+        torch.manual_seed(5)
+        again = torch.nn.utils.parameters_to_vector(models.build(name).parameters())
+    assert torch.equal(first, again)
+    assert not torch.equal(first, second)
+
+
+@EVERY
+def test_blocks_partition_the_state_dict_in_its_order(name: str) -> None:
+    model, _ = example(name)
+    blocks = models.blocks(name, model)
+    holders = [
+        [block for block, globs in blocks.items() if any(fnmatchcase(tensor, glob) for glob in globs)]
+        for tensor in model.state_dict()
+    ]
+    assert all(len(found) == 1 for found in holders)
+    assert list(dict.fromkeys(found[0] for found in holders)) == list(blocks)
+    assert len(blocks) > 1
+
+
+@EVERY
+def test_training_gives_every_parameter_a_gradient(name: str) -> None:
+    model, inputs = example(name)
+    model.train()
+    labels = torch.arange(BATCH) % CLASSES
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(2)
+        torch.autograd.backward(nn.functional.cross_entropy(model(inputs), labels))
+    for key, parameter in model.named_parameters():
+        assert parameter.grad is not None, key
+        assert parameter.grad.isfinite().all(), key
+    assert sum(float(parameter.grad.abs().sum()) > 0 for parameter in model.parameters() if parameter.grad is not None)
+
+
+@EVERY
+def test_evaluation_treats_each_example_alone(name: str) -> None:
+    model, inputs = example(name)
+    model.eval()
+    with torch.no_grad():
+        together = model(inputs)
+        alone = torch.cat([model(row[None]) for row in inputs])
+    # double precision: 2e-16 a rounding, sums of at most some thousand terms, tens of layers
+    torch.testing.assert_close(alone, together, rtol=1e-10, atol=1e-11)
+
+
+@EVERY
+@pytest.mark.parametrize("training", [True, False])
+def test_channels_last_changes_nothing_but_rounding(name: str, training: bool) -> None:
+    model, inputs = example(name)
+    if inputs.ndim != 4:
+        pytest.skip("takes no pictures")
+    model.train(training)
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(4)
+        plain = model(inputs)
+        torch.manual_seed(4)
+        model = models.initialise(name, 11, classes=CLASSES).double().train(training)
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        last = model(inputs.to(memory_format=torch.channels_last))
+    torch.testing.assert_close(last, plain, rtol=1e-10, atol=1e-11)
+
+
+@EVERY
+@pytest.mark.parametrize(
+    ("wrong", "expected"),
+    [
+        ({"clases": 3}, 'did you mean "classes"?'),
+        ({"classes": 0}, "argument classes: input should be greater than or equal to 1, found 0."),
+        ({"classes": 2.5}, "argument classes: input should be a valid integer, found 2.5."),
+        ({"classes": True}, "argument classes: input should be a valid integer, found True."),
+        ({"input_shape": 28}, "argument input_shape: input should be a valid tuple, found 28."),
+        (
+            {"input_shape": (3, 0, 5)},
+            "argument input_shape: input should be greater than or equal to 1, found (3, 0, 5).",
+        ),
+    ],
+)
+def test_a_bad_argument_gets_one_sentence(name: str, wrong: dict[str, object], expected: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        models.build(name, **wrong)
+    sentence = str(caught.value)
+    assert sentence.startswith(f"Model {name}")
+    assert expected in sentence
+    assert "\n" not in sentence
+
+
+@EVERY
+def test_any_spelling_of_a_name_is_understood(name: str) -> None:
+    spelled = name.upper().replace("NET", "Net-")
+    assert models.describe(spelled) == models.describe(name)
+    assert "classes=10" in models.describe(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "count"),
+    [
+        ("mlp", {}, 42_310),
+        ("mlp", {"input_shape": (2,), "classes": 2, "outputs": 1}, 2 * 50 + 50 + 50 * 50 + 50 + 50 + 1),
+        ("lenet5", {}, 61_706),
+        ("reduced_vgg", {}, 853_123),
+        ("reduced_vgg", {"form": "later"}, 1_102_410),
+        ("resnet20", {}, 272_474),
+        ("resnet56", {"classes": 100}, 861_620),
+    ],
+)
+def test_parameter_counts_are_the_published_ones(name: str, arguments: dict[str, object], count: int) -> None:
+    assert models.count_parameters(models.build(name, **arguments)) == count
+
+
+def test_an_unknown_name_is_answered_with_the_nearest() -> None:
+    with pytest.raises(UnknownName, match=r"^There is no model named 'lenet'; did you mean \"lenet5\"\? Known: .*mlp"):
+        models.build("lenet")
