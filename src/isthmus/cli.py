@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -18,6 +20,7 @@ from isthmus import __version__
 from isthmus.errors import BadInput, IsthmusError
 
 if TYPE_CHECKING:
+    from isthmus.papers import Row
     from isthmus.store import Store
     from isthmus.study import Results, Study
 
@@ -30,50 +33,49 @@ app = App(
     version=__version__,
 )
 
-Sets = Annotated[
-    list[str] | None,
-    Parameter(name="--set", negative=(), consume_multiple=False, help="Replace a field of the study: path=value, as often as needed."),
-]
+STORE = Path("isthmus-store")
 Data = Annotated[
     Path | None, Parameter(name="--data", help="Folder of data sets (default: the environment's ISTHMUS_DATA).")
 ]
 Where = Annotated[Path, Parameter(name="--store", help="Folder of results; studies that share it share their trunks.")]
-Out = Annotated[Path | None, Parameter(name="--out", help="Folder for tables and figures (default: isthmus-out/NAME).")]
 Workers = Annotated[
     int | None, Parameter(name="--workers", help="Processes (default: one a core; 0: this process only).")
 ]
-Threads = Annotated[
-    int | None, Parameter(name="--threads", help="Threads of each process (default: the cores divided among them).")
-]
-Device = Annotated[Literal["auto", "cpu", "cuda"], Parameter(name="--device", help="Where to compute.")]
-DryRun = Annotated[bool, Parameter(name="--dry-run", negative=(), help="Say what would be computed, compute nothing.")]
-Recompute = Annotated[
-    bool,
-    Parameter(
-        name="--recompute",
-        negative=(),
-        help="Train stored networks again whose ancestor was itself trained again with other bits.",
-    ),
-]
 
-STORE = Path("isthmus-store")
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Options:
+    """What `run` and `reproduce` share."""
+
+    sets: Annotated[
+        list[str] | None,
+        Parameter(name="--set", negative=(), help="Replace a field of the study: path=value, as often as needed."),
+    ] = None
+    data: Data = None
+    store: Where = STORE
+    out: Annotated[Path | None, Parameter(help="Folder for tables and figures (default: isthmus-out/NAME).")] = None
+    workers: Workers = None
+    threads: Annotated[
+        int | None, Parameter(help="Threads of each process (default: the cores divided among them).")
+    ] = None
+    device: Annotated[Literal["auto", "cpu", "cuda"], Parameter(help="Where to compute.")] = "auto"
+    dry_run: Annotated[bool, Parameter(negative=(), help="Say what would be computed, compute nothing.")] = False
+    recompute: Annotated[
+        bool,
+        Parameter(negative=(), help="Train stored networks again whose ancestor was trained again with other bits."),
+    ] = False
+
+    def folder(self, name: str) -> Path:
+        """Where the files of a study go."""
+        return self.out or Path("isthmus-out") / name
+
+
+_DEFAULT = Options()
 
 
 @app.command
-def run(
-    study: Path,
-    /,
-    *,
-    sets: Sets = None,
-    data: Data = None,
-    store: Where = STORE,
-    out: Out = None,
-    workers: Workers = None,
-    threads: Threads = None,
-    device: Device = "auto",
-    dry_run: DryRun = False,
-    recompute: Recompute = False,
-) -> None:
+def run(study: Path, /, *, options: Options = _DEFAULT) -> None:
     """Run a study: compute what the store lacks, then write tables (CSV) and figures (PNG).
 
     Parameters
@@ -83,51 +85,80 @@ def run(
     """
     from isthmus.study import load
 
-    _run(load(study, sets or ()), data, store, out, workers, threads, device, dry_run, recompute)
-
-
-def _run(
-    study: Study,
-    data: Path | None,
-    store: Path,
-    out: Path | None,
-    workers: int | None,
-    threads: int | None,
-    device: str,
-    dry_run: bool,
-    recompute: bool,
-) -> None:
-    if dry_run:
-        _explain(study, data, store, _device(device))
+    found = load(study, options.sets or ())
+    if options.dry_run:
+        _explain(found, options)
         return
     from isthmus import figures
 
-    results = _compute(study, data, store, workers, threads, device, recompute)
-    folder = out or Path("isthmus-out") / study.name
+    results = _compute(found, options)
+    folder = options.folder(found.name)
     _written([*results.to_csv(folder), *figures.draw(results, folder)], results, folder)
 
 
-def _compute(
-    study: Study,
-    data: Path | None,
-    store: Path,
-    workers: int | None,
-    threads: int | None,
-    device: str,
-    recompute: bool,
-) -> Results:
+@app.command
+def reproduce(
+    paper: str,
+    /,
+    *rows: str,
+    scale: Annotated[
+        Literal["small", "paper"], Parameter(help="Minutes on two cores, or the published set-up.")
+    ] = "small",
+    options: Options = _DEFAULT,
+) -> None:
+    """Run rows of a paper and judge its claims: tables, figures and claims.csv for each.
+
+    Parameters
+    ----------
+    paper
+        The paper, such as shapira23.
+    rows
+        Rows of the paper, such as mnist; all of them by default.
+    """
+    from isthmus import papers
+
+    chosen = [papers.row(paper, name) for name in rows or papers.names(paper)]
+    for row in chosen:
+        _reproduce(row, scale, options)
+
+
+def _reproduce(row: Row, scale: Literal["small", "paper"], options: Options) -> None:
+    from isthmus import claims
+    from isthmus.study.read import from_mapping, override
+
+    study = row.study(scale)
+    if options.sets:
+        content = override(study.model_dump(mode="json"), options.sets)
+        study = from_mapping(content, where=f"{row.paper} {row.name}")
+    if options.dry_run:
+        _explain(study, options)
+        return
+    results = _compute(study, options)
+    folder = options.folder(f"{row.paper}-{row.name}")
+    tables = dict(row.tables(results))
+    tables["claims"] = claims.judge(row.claims, tables)
+    files = [folder / f"{name}.csv" for name in tables]
+    for path, table in zip(files, tables.values(), strict=True):
+        table.to_csv(path)
+    files += row.figures(tables, folder)
+    for claim in tables["claims"]:
+        print(f"{claim['verdict']:>9}  {claim['claim']}: {claim['statistic']} (threshold {claim['threshold']})")
+    _written(files, results, folder)
+
+
+def _compute(study: Study, options: Options) -> Results:
     from isthmus.display import for_stream
     from isthmus.execute import cores
     from isthmus.study import run as run_study
 
     return run_study(
         study,
-        store,
-        data_root=data,
-        workers=cores() if workers is None else workers,
-        threads=threads,
-        device=_device(device),
-        recompute=recompute,
+        options.store,
+        data_root=options.data,
+        workers=cores() if options.workers is None else options.workers,
+        threads=options.threads,
+        device=_device(options.device),
+        recompute=options.recompute,
         display=for_stream(),
     )
 
@@ -150,14 +181,16 @@ def _device(name: str) -> Literal["cpu", "cuda"]:
     return "cpu"
 
 
-def _explain(study: Study, data: Path | None, where: Path, device: str) -> None:
+def _explain(study: Study, options: Options) -> None:
     """What a study would do, without doing it."""
     import json
     from collections import Counter
 
     from isthmus.study import prepare
 
-    expansion, plan = prepare(study, _store(where), data_root=data, device=device)
+    with tempfile.TemporaryDirectory() as empty:
+        place = options.store if options.store.is_dir() else Path(empty)
+        expansion, plan = prepare(study, _store(place), data_root=options.data, device=_device(options.device))
     print(json.dumps(study.model_dump(mode="json", exclude_none=True), indent=1))
     kinds = Counter(node.kind for node in plan.pending.values())
     counts = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())) or "nothing"
@@ -173,70 +206,16 @@ def _store(where: Path) -> Store:
 
 
 @app.command
-def reproduce(
-    paper: str,
-    /,
-    *rows: str,
-    scale: Annotated[Literal["small", "paper"], Parameter(help="Minutes on two cores, or the published set-up.")] = "small",
-    sets: Sets = None,
-    data: Data = None,
-    store: Where = STORE,
-    out: Out = None,
-    workers: Workers = None,
-    threads: Threads = None,
-    device: Device = "auto",
-    dry_run: DryRun = False,
-    recompute: Recompute = False,
-) -> None:
-    """Run rows of a paper and judge its claims: tables, figures and claims.csv for each.
-
-    Parameters
-    ----------
-    paper
-        shapira23 (others are to come).
-    rows
-        Rows of the paper, such as mnist; all of them by default.
-    """
-    from isthmus import claims, papers
-    from isthmus.study.read import from_mapping, override
-
-    for name in rows or papers.names(paper):
-        row = papers.row(paper, name)
-        study = row.study(scale)
-        if sets:
-            study = from_mapping(override(study.model_dump(mode="json"), sets), where=f"{paper} {name}")
-        if dry_run:
-            _explain(study, data, store, _device(device))
-            continue
-        results = _compute(study, data, store, workers, threads, device, recompute)
-        folder = out or Path("isthmus-out") / f"{paper}-{name}"
-        tables = dict(row.tables(results))
-        tables["claims"] = claims.judge(row.claims, tables)
-        files = []
-        for title, table in tables.items():
-            files.append(folder / f"{title}.csv")
-            table.to_csv(files[-1])
-        files += row.figures(tables, folder)
-        _judged(tables["claims"].rows)
-        _written(files, results, folder)
-
-
-def _judged(rows: object) -> None:
-    for row in rows:  # type: ignore[attr-defined]
-        print(f"{row['verdict']:>9}  {row['claim']}: {row['statistic']} (threshold {row['threshold']})")
-
-
-@app.command
 def demo(
     *,
-    out: Out = None,
+    out: Annotated[Path, Parameter(help="Folder for tables and figures.")] = Path("isthmus-demo"),
     store: Annotated[Path | None, Parameter(help="Folder of results (default: inside the output folder).")] = None,
     workers: Workers = None,
 ) -> None:
     """Show what isthmus does on data that it ships with, in about a minute."""
     from isthmus import demo as demonstration
 
-    demonstration.run(out or Path("isthmus-demo"), store, workers)
+    demonstration.run(out, store, workers)
 
 
 @app.command
@@ -251,7 +230,8 @@ def data(*, data: Data = None) -> None:
         except BadData as error:
             print(f"{name:16} not at hand. {error}")
             continue
-        print(f"{name:16} {len(found.train):,} + {len(found.test):,} examples, {found.classes} classes, {found.digest[:12]}")
+        sizes = f"{len(found.train):,} + {len(found.test):,} examples, {found.classes} classes"
+        print(f"{name:16} {sizes}, {found.digest[:12]}")
         for note in found.notes:
             print(f"{'':16} {note}")
 
@@ -306,7 +286,7 @@ def verify(*, store: Where = STORE) -> None:
         print(problem)
     if problems:
         raise IsthmusError(f"{len(problems)} damaged result(s) in {store}.")
-    print(f"{sum(1 for _ in _existing(store).keys())} results in {store}, all whole.")
+    print(f"{len(list(_existing(store).keys()))} results in {store}, all whole.")
 
 
 def _existing(where: Path) -> Store:

@@ -8,8 +8,8 @@ random state are never touched.
 from __future__ import annotations
 
 import contextlib
-import copy
 import functools
+import operator
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,10 +20,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from isthmus import losses, normalisation
+from isthmus import generators, losses, normalisation
 from isthmus.errors import BadInput, BadWeights, IsthmusWarning, nearest
-from isthmus.examples import Examples
+from isthmus.examples import Examples, Lent
 from isthmus.firstlayer import FirstLayer
+from isthmus.networks import private_copy
 from isthmus.paths import Coordinate, Path, line
 from isthmus.results import NormStats, PairResult, PathResult
 from isthmus.weights import State, Weights
@@ -34,6 +35,7 @@ Progress = Callable[[int, int], None]
 """Called with (examples done, examples in all)."""
 
 
+@torch.inference_mode(mode=False)
 def evaluate_path(
     model: nn.Module,
     path: Path,
@@ -65,7 +67,7 @@ def evaluate_path(
         stats_data: un-augmented training examples for ``recompute``, in a fixed mixed order.
         stats_batch: examples a batch for ``recompute``.
         stats_examples: how many of them to read at most.
-        batch_size: examples a batch (by default 256 pictures, or 2,048 where an input is a vector).
+        batch_size: examples a batch; by default a power of two from 128 to 2,048 that holds about a million numbers.
         precision: "float32", or "bf16" for a forward pass under bfloat16 autocast.
         progress: called as it goes on with (evaluations done, evaluations in all).
 
@@ -83,17 +85,23 @@ def evaluate_path(
     >>> evaluate_path(model, paths.line(model.state_dict(), other), data, alphas=5).barrier() <= 1e-6
     True
     """
+    if not isinstance(path, Path):
+        raise BadInput(f"The path must be made by isthmus.paths, such as line(a, b), found {type(path).__name__}.")
     examples, points = Examples.of(data), _points(alphas, path)
     function = _loss(loss)
-    size = batch_size or (256 if examples.inputs.ndim > 2 else 2048)
+    size = _batch_size(examples) if batch_size is None else batch_size
+    for name, number in (("batch_size", size), ("stats_batch", stats_batch), ("stats_examples", stats_examples)):
+        if number < 1:
+            raise BadInput(f"{name} must be at least 1, found {number}.")
     stats_examples_found = Examples.of(stats_data) if stats_data is not None else None
     bench = _Bench(model, path, examples, precision)
     mode, notes = _mode(bench.model, norm_stats, stats_examples_found)
+    bench.check_buffers(mode)
     with bench.running():
         statistics = bench.statistics(mode, points, stats_examples_found, stats_batch, stats_examples)
         found = bench.measure(points, statistics, function, size, batch_statistics=mode == "batch", progress=progress)
         stored: dict[str, tuple[float, float]] = {}
-        if mode not in ("none", "interpolate") and _has_ends(points):
+        if mode not in ("none", "interpolate") and _has_ends(points) and bench.has_buffers:
             kept = bench.measure([0.0, 1.0], [{}, {}], function, size)
             stored = {name: kept.means(index) for index, name in enumerate("ab")}
     return PathResult(
@@ -107,6 +115,7 @@ def evaluate_path(
     )
 
 
+@torch.inference_mode(mode=False)
 def predict(
     model: nn.Module, data: Any, *, weights: State | None = None, batch_size: int = 256
 ) -> npt.NDArray[np.float32]:
@@ -126,20 +135,31 @@ def predict(
 
 
 def _points(alphas: int | Sequence[Coordinate], path: Path) -> list[Coordinate]:
-    if isinstance(alphas, int):
-        if alphas < 2 or path.dimensions != 1:
+    count = _integer(alphas)
+    if count is not None:
+        if count < 2 or path.dimensions != 1:
             raise BadInput(
-                f"A number of alphas needs a path with one coordinate and at least 2 of them, found {alphas} on a"
+                f"A number of alphas needs a path with one coordinate and at least 2 of them, found {count} on a"
                 f" {path.name} path; give the points as a list."
             )
-        return [index / (alphas - 1) for index in range(alphas)]
-    points: list[Coordinate] = [
-        float(at) if np.ndim(at) == 0 else tuple(float(x) for x in at)  # type: ignore[union-attr, arg-type]
-        for at in alphas
-    ]
-    if not points or not np.isfinite(np.asarray(points)).all():
-        raise BadInput(f"alphas must be finite numbers, at least one, found {list(alphas)!r}.")
-    return points
+        return [index / (count - 1) for index in range(count)]
+    try:
+        array = np.array([np.asarray(at, dtype=np.float64) for at in alphas])  # type: ignore[union-attr]
+    except (TypeError, ValueError):
+        array = np.empty(0)
+    if not array.size or array.ndim > 2 or not np.isfinite(array).all():
+        raise BadInput(f"alphas must be a number of points or finite coordinates, at least one, found {alphas!r}.")
+    if (array.shape[1] if array.ndim == 2 else 1) != path.dimensions:
+        raise BadInput(f"A {path.name} path takes {path.dimensions} number(s) a point, found {array[0].tolist()!r}.")
+    return [float(at) for at in array.flat] if path.dimensions == 1 else [tuple(at) for at in array.tolist()]
+
+
+def _integer(value: object) -> int | None:
+    """The value where it is an integer of any kind (numpy has its own), else None."""
+    try:
+        return operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        return None
 
 
 def _loss(loss: losses.PerExample | str | None) -> losses.PerExample:
@@ -168,7 +188,7 @@ def _mode(model: nn.Module, wanted: str | None, stats_data: Examples | None) -> 
         "The model has normalisation layers and no stats_data was given, so their running statistics were"
         " interpolated; a barrier may be an artefact of that and no verdict follows from it."
     )
-    warnings.warn(note, IsthmusWarning, stacklevel=3)
+    warnings.warn(note, IsthmusWarning, stacklevel=4)  # past the decorator of evaluate_path
     return "interpolate", (note,)
 
 
@@ -180,6 +200,12 @@ def _norm_stats(mode: str, size: int, stats_batch: int, stats_examples: int, dat
 
 def _slices(count: int, size: int) -> list[slice]:
     return [slice(begin, min(begin + size, count)) for begin in range(0, count, size)]
+
+
+def _batch_size(examples: Examples) -> int:
+    """The power of two in 128..2,048 at which a batch of inputs has at most 2**20 numbers: it stays in a cache."""
+    numbers = max(1, examples.inputs[0].numel())
+    return min(2048, max(128, 1 << max(1, 2**20 // numbers).bit_length() - 1))
 
 
 def _has_ends(points: Sequence[Coordinate]) -> bool:
@@ -215,19 +241,39 @@ def compare_predictions(a: Tensor, b: Tensor) -> PairResult:
     )
 
 
+Holders = Mapping[str, tuple[dict[str, Any], str]]
+"""Where a module keeps each of its tensors: the dictionary and the key."""
+
+
+def _holders(model: nn.Module, names: Mapping[str, Tensor]) -> Holders:
+    """By name in the state dict. A forward pass may put another tensor in place of one, so none is held on to."""
+    found: dict[str, tuple[dict[str, Any], str]] = {}
+    for prefix, module in model.named_modules(remove_duplicate=False):
+        for holder in (module._parameters, module._buffers):
+            found |= {f"{prefix}.{key}" if prefix else key: (holder, key) for key in holder}
+    return {name: found.get(name, (dict(names), name)) for name in names}
+
+
+def _same(a: Tensor, b: Tensor) -> bool:
+    return a is b or torch.allclose(a, b, rtol=0.0, atol=0.0, equal_nan=True)
+
+
 class _Bench:
     """A private copy of the model, the path's ends in its memory layout, and the examples."""
 
     def __init__(self, model: nn.Module, path: Path, examples: Examples, precision: str) -> None:
         if precision not in ("float32", "bf16"):
             raise BadInput(f'precision must be "float32" or "bf16", found {precision!r}.')
-        self.model = copy.deepcopy(model).eval()
+        self.model = private_copy(model).eval()
         if examples.channels_last:
             self.model = self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.own = {name: tensor.detach() for name, tensor in self.model.state_dict(keep_vars=True).items()}
         first = next(iter(self.own.values()), None)
         self.device = torch.device("cpu") if first is None else first.device
+        self.holders = _holders(self.model, self.own)
+        self.ties = Weights.from_module(self.model).ties
         self.path = Path(tuple(self._fitted(end) for end in path.ends), path.rule, path.name, path.dimensions)
+        self.has_buffers = all(name in self.path.ends[0] for name in normalisation.initial(self.model))
         self.examples, self.precision = examples, precision
         self.first: FirstLayer | None = None
 
@@ -244,27 +290,55 @@ class _Bench:
                     f"Tensor {name!r} has shape {tuple(parameter.shape)} in the model and {tuple(end[name].shape)} on"
                     " the path; the path's ends must be of the model's architecture."
                 )
+        for name, first in self.ties.items():
+            if name in end and first in end and not _same(end[name], end[first]):
+                raise BadWeights(
+                    f"Tensors {first!r} and {name!r} are one tensor in the model, but they differ in an end of the"
+                    " path."
+                )
         return Weights({name: torch.empty_like(self.own[name]).copy_(tensor.detach()) for name, tensor in end.items()})
+
+    def check_buffers(self, mode: str) -> None:
+        """Refuse a mode that needs running statistics which the path's ends do not have."""
+        if mode in ("interpolate", "keep") and not self.has_buffers:
+            missing = next(name for name in normalisation.initial(self.model) if name not in self.path.ends[0])
+            raise BadWeights(
+                f'norm_stats="{mode}" needs the running statistics of the path\'s ends, which have no {missing!r}:'
+                ' make the path of state dicts, or use norm_stats="recompute" with stats_data.'
+            )
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
         """No gradients, the global generators as they were afterwards, deterministic kernels."""
         devices = [self.device] if self.device.type == "cuda" else []
         cudnn = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
-        with torch.no_grad(), torch.random.fork_rng(devices), cudnn if devices else contextlib.nullcontext():
+        with torch.no_grad(), generators.forked(self.device), cudnn if devices else contextlib.nullcontext():
+            generators.seed(0, self.device)  # a module that draws in eval mode too gives the same numbers each time
             yield
 
     def forward(self, model: nn.Module, inputs: Tensor) -> Tensor:
         """The model's outputs in the precision asked for."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-            outputs: Tensor = model(inputs)
+            outputs: Any = model(inputs)
+        if not isinstance(outputs, Tensor):
+            raise BadInput(
+                f"The model must return one tensor, found {type(outputs).__name__}; wrap it in a module that returns"
+                " its logits."
+            )
         return outputs
 
     def write(self, at: Coordinate, statistics: normalisation.Statistics) -> None:
         """Put the model at a point of the path, in place."""
-        self.path.write(at, self.own)
+        own = {name: holder[key] for name, (holder, key) in self.holders.items()}
+        for name, first in self.ties.items():
+            if self.path.coefficients(name, at) != self.path.coefficients(first, at):
+                raise BadWeights(
+                    f"Tensors {first!r} and {name!r} are one tensor in the model, and the path moves only one of them:"
+                    " name both in its patterns."
+                )
+        self.path.write(at, own)
         if statistics:
-            normalisation.override(self.model, statistics)
+            normalisation.override(own, statistics)
         if self.first is not None:
             self.first.move(at)
 
@@ -298,6 +372,20 @@ class _Bench:
         finally:
             self.first = None
 
+    def _inputs(self, where: slice) -> Tensor:
+        return self.examples.batch(where)[0].to(self.device)
+
+    def _outputs(self, inputs: Tensor, batch_statistics: bool) -> Tensor:
+        try:
+            return self.forward(self.model, inputs)
+        except ValueError as error:
+            if batch_statistics and len(inputs) == 1:
+                raise BadInput(
+                    'norm_stats="batch" cannot evaluate a batch of one example, which has no variance: choose another'
+                    " batch_size, so that the last batch has more."
+                ) from error
+            raise
+
     def measure(
         self,
         points: Sequence[Coordinate],
@@ -316,10 +404,11 @@ class _Bench:
         keep_logits = _has_ends(points) and self.path.dimensions == 1
         with self._shortcut(self.examples, len(points)):
             for where in _slices(count, size):
-                inputs, targets = (part.to(self.device) for part in self.examples.batch(where))
+                lent = Lent(functools.partial(self._inputs, where))
+                targets = self.examples.targets[where].to(self.device, copy=True)
                 for index, at in enumerate(points):
                     self.write(at, statistics[index])
-                    outputs = self.forward(self.model, inputs)
+                    outputs = self._outputs(lent.take(), batch_statistics)
                     found.loss[index, where] = losses.per_example(loss, outputs, targets).float().cpu().numpy()
                     wrong = losses.error(outputs, targets)
                     if wrong is None or found.error is None:

@@ -5,6 +5,7 @@ Pictures stay uint8 until a batch is taken. There are no data-loader processes a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,11 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from isthmus.errors import BadData
+from isthmus.errors import BadData, BadInput
 from isthmus.noise import Noise
 from isthmus.recipe import Augment
 
-__all__ = ["Augmenter", "Examples"]
+__all__ = ["Augmenter", "Examples", "Lent"]
 
 
 @dataclass(frozen=True)
@@ -79,17 +80,20 @@ class Examples:
         return replace(self, inputs=self.inputs[indices], targets=self.targets[indices])
 
     def batch(self, where: slice | Tensor, augmenter: Augmenter | None = None) -> tuple[Tensor, Tensor]:
-        """Inputs ready for a network (cut, augmented, normalised) and targets; never written to."""
-        raw = self.inputs[where]
+        """Inputs ready for a network (cut, augmented, normalised) and targets, in memory of their own."""
+        inputs, targets = self.inputs[where], self.targets[where]
         if augmenter is not None:
-            raw = augmenter(raw, where)
-        return self._ready(raw), self.targets[where]
+            inputs = augmenter(inputs, where)
+        if isinstance(where, slice):  # a view of what the caller handed in
+            targets = targets.clone()
+            inputs = inputs if self.pixels else inputs.clone()
+        return self._ready(inputs, augmented=augmenter is not None), targets
 
-    def _ready(self, raw: Tensor) -> Tensor:
-        if not self.pixels:
-            return raw
+    def _ready(self, raw: Tensor, *, augmented: bool) -> Tensor:
         layout = torch.channels_last if self.channels_last else torch.contiguous_format
-        ready = raw.to(torch.float32, memory_format=layout)
+        if not self.pixels:
+            return raw.contiguous(memory_format=layout) if augmented else raw
+        ready = raw.to(torch.float32, memory_format=layout, copy=True)
         if not self.mean:
             return ready.div_(255.0)
         shape = (1, -1, 1, 1)
@@ -106,9 +110,28 @@ def _tensor(part: Any, name: str) -> Tensor:
         array = np.asarray(part)
         if array.dtype.kind not in "buif":
             raise TypeError(f"type {array.dtype}")
-        return torch.from_numpy(array if array.flags.writeable else array.copy())
+        if array.dtype.kind == "u" and array.dtype.itemsize > 1:
+            array = array.astype(np.int64)  # torch can do next to nothing with its own unsigned types
+        plain = array.flags.writeable and array.dtype.isnative and min(array.strides, default=0) >= 0
+        return torch.from_numpy(array if plain else array.astype(array.dtype.newbyteorder("=")))
     except (TypeError, ValueError) as error:
         raise BadData(f"{name.capitalize()} must be an array or a tensor of numbers, found {error}.") from None
+
+
+class Lent:
+    """A batch's inputs for several forward passes: what a network changed in place is made anew for the next."""
+
+    def __init__(self, make: Callable[[], Tensor]) -> None:
+        self.make = make
+        self.inputs = make()
+        self.version = self.inputs._version
+
+    def take(self) -> Tensor:
+        """The inputs as they were made."""
+        if self.inputs._version != self.version:
+            self.inputs = self.make()
+            self.version = self.inputs._version
+        return self.inputs
 
 
 class Augmenter:
@@ -125,6 +148,11 @@ class Augmenter:
 
     def __call__(self, raw: Tensor, where: slice | Tensor) -> Tensor:
         """The augmented pictures, shape (batch, channels, height, width), of the type that they came in."""
+        if raw.ndim != 4:
+            raise BadInput(
+                "Crops and flips need pictures of shape (examples, channels, height, width), found inputs of shape"
+                f" {tuple(raw.shape)}; train without augmentation."
+            )
         height, width = raw.shape[-2:]
         rows = torch.arange(height, device=raw.device)
         columns = torch.arange(width, device=raw.device).expand(len(raw), width)

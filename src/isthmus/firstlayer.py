@@ -17,6 +17,7 @@ from isthmus.weights import lerp_tensor
 
 __all__ = ["FirstLayer"]
 
+_EXACT_ENOUGH = (torch.float32, torch.float64)
 _LINEAR_IN_WEIGHTS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 
 
@@ -24,7 +25,8 @@ class FirstLayer:
     """Stands in for the first layer of a private model while a path is evaluated.
 
     :meth:`find` returns None where the shortcut does not apply: the first module with weights of its own
-    is no plain convolution or linear layer, it runs more than once, shares its weights or has hooks.
+    is no plain convolution or linear layer, it runs more than once, shares its weights or has hooks. Wherever
+    it stands, a layer's inputs are compared with those that its outputs were computed from.
     """
 
     def __init__(self, name: str, module: nn.Module, path: Path) -> None:
@@ -44,11 +46,16 @@ class FirstLayer:
         """The model's first layer where the shortcut applies; runs the model on a sample once."""
         if len(path.ends) != 2:
             return None
-        name = _first_called(model, sample)
+        try:
+            name = _first_called(model, sample)
+        except Exception:  # a model that takes no batch of this size; if it takes none, evaluating it says so
+            return None
         module = None if name is None else model.get_submodule(name)
         if name is None or module is None or not _linear_in_weights(module):
             return None
-        if module._forward_hooks or module._forward_pre_hooks or _shares(model, module):
+        if module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module) or _shares(model, module):
+            return None
+        if any(parameter.dtype not in _EXACT_ENOUGH for parameter in module.parameters(recurse=False)):
             return None
         return cls(name, module, path)
 
@@ -67,11 +74,12 @@ class FirstLayer:
         del self.module.forward
         self.input, self.outputs = None, []
 
-    def _shortcut(self, inputs: Tensor) -> Tensor:
+    def _shortcut(self, input: Tensor) -> Tensor:
+        """In place of the module's forward, whose argument has this name."""
         if self.alpha is None:
-            return self.forward(inputs)
-        if not self._known(inputs):
-            self.input, self.version, self.outputs = inputs, inputs._version, self._at_ends(inputs)
+            return self.forward(input)
+        if not self._known(input):
+            self.input, self.version, self.outputs = input, input._version, self._at_ends(input)
         return lerp_tensor(self.outputs[0], self.outputs[1], self.alpha)
 
     def _at_ends(self, inputs: Tensor) -> list[Tensor]:

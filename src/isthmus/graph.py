@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -78,13 +77,14 @@ def plan(targets: Iterable[Node], store: Store) -> Plan:
     needs = {key: {p.key for p in node.parents() if p.key in pending} for key, node in pending.items()}
     trajectories: dict[str, list[Train]] = {}
     for node in pending.values():
-        if isinstance(node, Train) and node.until is None:
+        if isinstance(node, Train):
             trajectories.setdefault(node.trajectory, []).append(node)
     for states in trajectories.values():
         states.sort(key=lambda state: state.stop)
-        for before, after in itertools.pairwise(states):
-            if after.at(before.stop).key == before.key:
-                needs[after.key].add(before.key)
+        for index, after in enumerate(states):
+            on_the_way = (before for before in reversed(states[:index]) if after.at(before.stop).key == before.key)
+            if (last := next(on_the_way, None)) is not None:
+                needs[after.key].add(last.key)
     frozen = {key: frozenset(found) for key, found in needs.items()}
     ordered = _ordered(pending, frozen)
     return Plan(ordered, frozen, sum(node.key not in pending for node in targets))

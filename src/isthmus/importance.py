@@ -29,7 +29,7 @@ def el2n(logits: Any, labels: Any) -> npt.NDArray[np.float64]:
     >>> el2n([[0.0, 0.0, 0.0, 0.0]], [2]).round(4)
     array([0.866])
     """
-    values, wanted = np.asarray(logits, dtype=np.float64), np.asarray(labels)
+    values, wanted = np.asarray(_plain(logits), dtype=np.float64), np.asarray(_plain(labels))
     if values.ndim == 2:
         values = values[None]
     if values.ndim != 3 or wanted.shape != values.shape[1:2] or wanted.dtype.kind not in "iu":
@@ -40,11 +40,19 @@ def el2n(logits: Any, labels: Any) -> npt.NDArray[np.float64]:
     classes = values.shape[2]
     if wanted.size and (wanted.min() < 0 or wanted.max() >= classes):
         raise BadInput(f"Labels must be in 0..{classes - 1}, found {wanted.min()}..{wanted.max()}.")
-    shifted = np.exp(values - values.max(axis=2, keepdims=True))
+    with np.errstate(invalid="ignore"):  # infinite logits have no softmax: NaN, and kept
+        shifted = np.exp(values - values.max(axis=2, keepdims=True))
     errors = shifted / shifted.sum(axis=2, keepdims=True)
     errors[:, np.arange(len(wanted)), wanted] -= 1.0
     scores: npt.NDArray[np.float64] = np.linalg.norm(errors, axis=2).mean(axis=0)
     return scores
+
+
+def _plain(values: Any) -> Any:
+    """What numpy can read: of a tensor, its values on the CPU in a type that numpy has (this module is torch-free)."""
+    if not hasattr(values, "detach"):
+        return values
+    return values.detach().cpu().double() if values.is_floating_point() else values.detach().cpu()
 
 
 def splits(scores: Any, parts: int) -> list[npt.NDArray[np.int64]]:
@@ -55,7 +63,7 @@ def splits(scores: Any, parts: int) -> list[npt.NDArray[np.int64]]:
     Raises:
         BadInput: fewer than 1 part, more parts than examples, or scores that are no list of numbers.
     """
-    values = np.asarray(scores, dtype=np.float64)
+    values = np.asarray(_plain(scores), dtype=np.float64)
     if values.ndim != 1 or not 1 <= parts <= max(len(values), 1):
         raise BadInput(
             f"Splits need a list of scores and 1 to {len(values)} parts, found {parts} of shape {values.shape}."

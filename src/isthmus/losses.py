@@ -11,7 +11,7 @@ from torch import Tensor
 
 from isthmus.errors import BadData, BadInput
 
-__all__ = ["LOSSES", "PerExample", "binary_cross_entropy", "cross_entropy", "error", "per_example"]
+__all__ = ["LOSSES", "PerExample", "binary_cross_entropy", "check", "cross_entropy", "error", "mean", "per_example"]
 
 PerExample = Callable[[Tensor, Tensor], Tensor]
 """``loss(outputs, targets)``: one number an example, shape (batch,)."""
@@ -22,22 +22,61 @@ def _by_example(values: Tensor) -> Tensor:
 
 
 def cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Cross-entropy of logits in nats, in float32; a mean over positions where an example has several."""
-    if not targets.is_floating_point() and outputs.ndim >= 2:
-        targets = targets.long()
-        _check_range(targets, outputs.shape[1])
-    return _by_example(F.cross_entropy(outputs.float(), targets, reduction="none"))
+    """Cross-entropy of logits in nats, in float32 (float64 stays); a mean over positions where an example has several.
+
+    Targets are classes, or probabilities of the outputs' shape.
+
+    Raises:
+        BadInput: targets of another shape.
+        BadData: classes that the model has no output for.
+    """
+    check("cross_entropy", outputs, targets)
+    return _by_example(F.cross_entropy(_wide(outputs), _classes(targets), reduction="none"))
 
 
-def _check_range(targets: Tensor, classes: int) -> None:
-    low, high = int(targets.min()), int(targets.max())
+def check(name: str, outputs: Tensor, targets: Tensor) -> None:
+    """Refuse targets that do not fit a named loss and the model's outputs; more targets than outputs are fine.
+
+    Raises:
+        BadInput: other shapes.
+        BadData: classes that the model has no output for.
+    """
+    if name != "cross_entropy":
+        return
+    if outputs.ndim < 2:
+        raise BadInput(
+            f"Cross-entropy needs outputs of shape (examples, classes), found {tuple(outputs.shape)};"
+            " give another loss."
+        )
+    if targets.is_floating_point():
+        if targets.shape[1:] != outputs.shape[1:]:
+            raise BadInput(
+                "Cross-entropy needs integer labels, or probabilities of the outputs' shape, found floats of shape"
+                f" {tuple(targets.shape)} for outputs of shape {tuple(outputs.shape)}; convert the labels to integers,"
+                " or give another loss."
+            )
+        return
+    if targets.shape[1:] != outputs.shape[2:]:
+        raise BadInput(
+            f"Cross-entropy needs one label for each prediction, found labels of shape {tuple(targets.shape)} for"
+            f" outputs of shape {tuple(outputs.shape)}."
+        )
+    low, high, classes = int(targets.min()), int(targets.max()), outputs.shape[1]
     if low < 0 or high >= classes:
         raise BadData(f"Labels must be in 0..{classes - 1} for a model with {classes} outputs, found {low}..{high}.")
 
 
+def _classes(targets: Tensor) -> Tensor:
+    return targets if targets.is_floating_point() else targets.long()
+
+
+def _wide(outputs: Tensor) -> Tensor:
+    return outputs if outputs.dtype == torch.float64 else outputs.float()
+
+
 def binary_cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
     """Cross-entropy in nats of one logit an example against targets 0 and 1 (Vlaar 2022's spiral)."""
-    logits = outputs.float().reshape(len(outputs), -1)
+    logits = _wide(outputs).reshape(len(outputs), -1)
     wanted = targets.to(logits.dtype).reshape(len(targets), -1)
     if logits.shape != wanted.shape:
         raise BadInput(
@@ -72,13 +111,13 @@ def error(outputs: Tensor, targets: Tensor) -> Tensor | None:
     """The share of each example's positions classified wrongly, shape (batch,); None where targets are no classes.
 
     Integer targets with one dimension less than the outputs are classes (argmax over dimension 1). Integer
-    targets with a single output an example are two classes (its logit's sign).
+    targets 0 and 1 with a single output an example are two classes (its logit's sign).
     """
     if targets.is_floating_point() or targets.is_complex():
         return None
     if outputs.ndim == targets.ndim + 1 and outputs.shape[1] > 1:
         return _by_example((outputs.argmax(1) != targets).float())
-    if outputs.numel() == targets.numel() and targets.ndim == 1:
+    if outputs.numel() == targets.numel() and targets.ndim == 1 and bool(((targets == 0) | (targets == 1)).all()):
         return ((outputs.reshape(-1) > 0) != targets.bool()).float()
     return None
 
@@ -86,5 +125,5 @@ def error(outputs: Tensor, targets: Tensor) -> Tensor | None:
 def mean(name: str, outputs: Tensor, targets: Tensor) -> Tensor:
     """The mean loss of a batch, for training."""
     if name == "cross_entropy":
-        return F.cross_entropy(outputs.float(), targets)
+        return F.cross_entropy(_wide(outputs), _classes(targets))
     return torch.mean(LOSSES[name](outputs, targets))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import get_args
 
 import torch
 from torch import Tensor
@@ -36,8 +37,10 @@ def merge(
     if len(states) < 2:
         raise BadInput(f"A merge needs at least two networks, found {len(states)}.")
     shares = [1.0 / len(states)] * len(states) if coefficients is None else [float(c) for c in coefficients]
-    if len(shares) != len(states) or abs(sum(shares) - 1.0) > 1e-9:
+    if len(shares) != len(states) or not abs(sum(shares) - 1.0) <= 1e-9:
         raise BadInput(f"A merge needs one coefficient a network, adding up to 1, found {shares}.")
+    if buffers not in get_args(Buffers):
+        raise BadInput(f"buffers must be one of {', '.join(get_args(Buffers))}, found {buffers!r}.")
     steps = {state.step for state in states}
     if len(steps) != 1:
         raise BadInput(f"Networks to merge must be at the same step, found {sorted(steps)}.")
@@ -60,8 +63,13 @@ def _optimizer(
         raise BadInput('buffers="average" needs networks trained by the same optimiser.')
     with torch.no_grad():
         return {
-            name: {
-                slot: weights.sum_tensors([state.optimizer[name][slot] for state in states], shares) for slot in slots
-            }
+            name: {slot: _mean([state.optimizer[name][slot] for state in states], shares) for slot in slots}
             for name, slots in states[0].optimizer.items()
         }
+
+
+def _mean(tensors: Sequence[Tensor], shares: Sequence[float]) -> Tensor:
+    """The weighted mean; of equal tensors exactly that tensor (Adam's step count, which thirds would not add up to)."""
+    if all(torch.equal(tensor, tensors[0]) for tensor in tensors[1:]):
+        return tensors[0].clone()
+    return weights.sum_tensors(tensors, shares)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -9,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from isthmus import weights
+from isthmus.errors import BadInput
 from isthmus.weights import Weights, check_match
 
-__all__ = ["NetworkState", "load_into"]
+__all__ = ["NetworkState", "load_into", "private_copy"]
 
 _WEIGHTS, _OPTIMIZER = "weights/", "optimizer/"
 
@@ -63,6 +65,25 @@ class NetworkState:
     def digest(self) -> str:
         """Equal exactly when two states have the same weights and optimiser buffers, bit for bit."""
         return weights.digest(self.tensors())
+
+
+def private_copy(model: nn.Module) -> nn.Module:
+    """A deep copy of a module, which may be trained and written to.
+
+    Raises:
+        BadInput: not a module, or one that cannot be copied.
+    """
+    if not isinstance(model, nn.Module):
+        raise BadInput(f"The model must be a torch.nn.Module, found {type(model).__name__}.")
+    try:
+        return copy.deepcopy(model)
+    except Exception as error:
+        reason = str(error).partition("\n")[0]
+        raise BadInput(
+            f"The model {type(model).__name__} cannot be copied, and only a private copy is ever written to:"
+            f" copy.deepcopy(model) fails with {type(error).__name__}: {reason} (the old torch.nn.utils.weight_norm and"
+            " spectral_norm cause this: use those of torch.nn.utils.parametrizations, or remove them first)."
+        ) from error
 
 
 @torch.no_grad()

@@ -296,11 +296,11 @@ class Train(State):
         return whole[(0 if start is None else start - self.root.step) :]
 
     def at(self, step: int) -> Train:
-        """The same trajectory at an earlier step after the root's."""
+        """The same trajectory at an earlier step after the root's (at most there, with ``until``)."""
         if not self.root.step < step <= self.stop:
             raise BadInput(f"This trajectory runs from {self.root.step} to {self.stop}; it has no step {step}.")
         cut = tuple(replace(p, stop=min(p.stop, step)) for p in self.pieces if p.start < step)
-        return replace(self, pieces=cut, stop=step, until=None)
+        return replace(self, pieces=cut, stop=step)
 
     def parents(self) -> tuple[Node, ...]:
         """The root."""
@@ -309,7 +309,7 @@ class Train(State):
     @cached_property
     def trajectory(self) -> str:
         """The name of the trajectory without its learning rates and its end, to look for states on the way."""
-        return digest("trajectory", self._acting())
+        return digest("trajectory", self._acting() | self._until())
 
     def _acting(self) -> dict[str, Any]:
         noise = self.noise.describe()
@@ -326,8 +326,10 @@ class Train(State):
     def describe(self) -> dict[str, Any]:
         """Root, recipe, noise, data, the learning rates by their values, and the step."""
         rates = digest_bytes(self.rates().astype("<f8").tobytes())
-        found = self._acting() | {"rates": rates, "step": self.stop}
-        return found | ({"until": self.until.identity()} if self.until else {})
+        return self._acting() | {"rates": rates, "step": self.stop} | self._until()
+
+    def _until(self) -> dict[str, Any]:
+        return {"until": self.until.identity()} if self.until else {}
 
     @property
     def label(self) -> str:
@@ -353,7 +355,8 @@ def advance(
     """The state that training on from ``start`` reaches at global step ``stop``.
 
     Going on with the same noise, data and recipe and kept buffers is the same trajectory, so it is folded
-    into it: ``advance(advance(a, ..., 3), ..., 5)`` has the key of ``advance(a, ..., 5)``.
+    into it: ``advance(advance(a, ..., 3), ..., 5)`` has the key of ``advance(a, ..., 5)``. With ``until``
+    it is not folded: the accuracy is asked for from ``start`` on.
 
     Raises:
         BadInput: a stop before the start, or a start whose own end is not known beforehand.
@@ -461,7 +464,7 @@ class Point(State):
 
     def describe(self) -> dict[str, Any]:
         """Path, place, restart."""
-        at = {"choice": self.at.key} if isinstance(self.at, Choose) else self.at
+        at = {"choice": self.at.key} if isinstance(self.at, Choose) else float(self.at)
         return {"path": self.path.describe(), "at": at, "restart": self.restart}
 
     @property

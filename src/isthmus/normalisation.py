@@ -7,6 +7,7 @@ batches by count with the variance between batches, unbiased as torch keeps it.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from isthmus.errors import BadInput
-from isthmus.examples import Examples
+from isthmus.examples import Examples, Lent
 
 __all__ = ["MODES", "Statistics", "collect", "layers", "override"]
 
@@ -109,21 +110,29 @@ def collect(
         data: un-augmented examples; the first ``examples`` of them are read, in their order.
         batch: examples a batch. Layers above the first see networks whose lower layers use batch statistics,
             so it matters.
-        examples: how many examples to read at most.
+        examples: how many examples to read at most. A last batch of one example is left out where a layer would
+            see a single value of each channel in it, which has no variance.
         forward: runs the model on a batch.
+
+    Raises:
+        BadInput: fewer than two examples, or batches of fewer; a layer that met no data.
     """
     found = layers(model)
     pools: list[dict[str, _Pool]] = [{} for _ in writers]
     count = min(examples, len(data))
+    if min(count, batch) < 2:
+        raise BadInput(
+            f"Normalisation statistics need at least 2 examples a batch, found {count} in batches of {batch}."
+        )
     for begin in range(0, count, batch):
         where = slice(begin, min(begin + batch, count))
-        if where.stop - where.start < 2 and begin:
-            break  # a single example has no variance of its own
-        inputs, _ = data.batch(where)
+        if where.stop - begin == 1 and any(pool.count <= begin for pool in pools[0].values()):
+            break
+        lent = Lent(functools.partial(_inputs, data, where))
         for write, pool in zip(writers, pools):
             write()
             with _listening(found, pool):
-                forward(model, inputs)
+                forward(model, lent.take())
     for name, module in found.items():
         for pool in pools:
             if name not in pool:
@@ -131,6 +140,10 @@ def collect(
                     f"The normalisation layer {name!r} ({type(module).__name__}) met no data in a forward pass."
                 )
     return [_as_buffers(found, pool) for pool in pools]
+
+
+def _inputs(data: Examples, where: slice) -> Tensor:
+    return data.batch(where)[0]
 
 
 def _as_buffers(found: Mapping[str, _BatchNorm], pools: Mapping[str, _Pool]) -> dict[str, Tensor]:
@@ -161,8 +174,7 @@ def own(model: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def override(model: nn.Module, statistics: Statistics) -> None:
-    """Write running statistics into a model in place."""
-    buffers = dict(model.named_buffers())
+def override(buffers: Mapping[str, Tensor], statistics: Statistics) -> None:
+    """Write running statistics into a model's buffers in place."""
     for name, tensor in statistics.items():
         buffers[name].copy_(tensor)

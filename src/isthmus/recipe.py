@@ -11,6 +11,7 @@ import numpy.typing as npt
 from pydantic import Field, model_validator
 
 from isthmus import schedules
+from isthmus.errors import BadInput
 from isthmus.spec import DurationField, Spec
 
 __all__ = ["Augment", "Optimizer", "Recipe", "Schedule", "Until"]
@@ -30,7 +31,7 @@ class Optimizer(Spec):
     nesterov: bool = False
     weight_decay: Rate = 0.0
     betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.999)
-    eps: Annotated[float, Field(gt=0)] = 1e-8
+    eps: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-8
 
     FROZEN: ClassVar[Mapping[str, Any]] = MappingProxyType(
         {"momentum": 0.0, "nesterov": False, "weight_decay": 0.0, "betas": [0.9, 0.999], "eps": 1e-8}
@@ -57,9 +58,9 @@ class Schedule(Spec):
     warmup: DurationField | None = None
     warmup_start: DurationField | None = None
     milestones: tuple[DurationField, ...] = ()
-    factor: Annotated[float, Field(gt=0)] = 0.1
+    factor: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.1
     cosine: DurationField | None = None
-    drop: Annotated[float, Field(gt=0)] | None = None
+    drop: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     drop_start: DurationField | None = None
 
     @model_validator(mode="after")
@@ -140,7 +141,7 @@ class Recipe(Spec):
     def identity(self) -> dict[str, Any]:
         """What names a run by this recipe apart from its learning rates, which enter by their values."""
         if self.precision == "auto":
-            raise ValueError("resolve the precision before naming a run by its recipe")
+            raise BadInput("Resolve the precision before naming a run by its recipe.")
         found = super().identity()
         del found["schedule"]
         del found["optimizer"]["lr"]

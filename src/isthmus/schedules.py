@@ -38,6 +38,8 @@ def warmup(steps: Steps, length: int, start: int = 0) -> Factors:
 
 def cosine(steps: Steps, horizon: int) -> Factors:
     """``(1 + cos(pi t / horizon)) / 2``, and 0 from the horizon on."""
+    if horizon <= 0:
+        return np.zeros(len(steps))
     result: Factors = (1 + np.cos(np.pi * np.minimum(steps / horizon, 1.0))) / 2
     return result
 

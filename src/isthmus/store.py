@@ -2,7 +2,7 @@
 
 ::
 
-    objects/ab/<key>.json               the record: what it is, what it pins, its summary
+    objects/ab/<key>.json               the record: what it is, what it pins, its summary, its own digest
     objects/ab/<key>.<digest>.safetensors   its arrays; the digest of their bytes is in the record
     trajectories/<name>/<step>-<key>    which states of a trajectory there are
     superseded/                         realisations set aside on request
@@ -89,10 +89,12 @@ class Store:
         """
         path = self._record_path(key)
         try:
-            return Record(**json.loads(path.read_text(encoding="utf-8")))
+            return _decode(path.read_bytes())
         except FileNotFoundError:
             return None
-        except (ValueError, TypeError):
+        except OSError as error:
+            raise IsthmusError(f"The record {path} cannot be read: {error.strerror}.") from None
+        except (ValueError, TypeError, AttributeError):
             raise Damaged(f"The record {path} is damaged; delete it and the result is computed again.") from None
 
     def get(self, key: str) -> Record:
@@ -129,17 +131,20 @@ class Store:
             Damaged: they are not what was written.
         """
         path = self.blob_path(record)
+        written = record.blob or {}
         try:
             data = path.read_bytes()
-        except FileNotFoundError:
-            data = b""
-        assert record.blob is not None
-        if digest_bytes(data) != record.blob["sha256"]:
-            raise Damaged(
-                f"The file {path} ({record.label}) has {len(data)} bytes that are not the {record.blob['bytes']}"
-                f" written; delete {self._record_path(record.key)} and the result is computed again."
-            )
+        except OSError as error:
+            raise self._damaged(record, f"cannot be read ({error.strerror})") from None
+        if digest_bytes(data) != written["sha256"]:
+            raise self._damaged(record, f"has {len(data)} bytes that are not the {written['bytes']} written")
         return data
+
+    def _damaged(self, record: Record, how: str) -> Damaged:
+        return Damaged(
+            f"The file {self.blob_path(record)} ({record.label}) {how}; delete {self._record_path(record.key)} and the"
+            " result is computed again."
+        )
 
     def blob_path(self, record: Record) -> Path:
         """Where a value's arrays are."""
@@ -154,57 +159,76 @@ class Store:
             IsthmusError: the disk is full or cannot be written; nothing is left half-written.
         """
         folder = self._record_path(record.key).parent
-        try:
+        with self._writing():
             folder.mkdir(parents=True, exist_ok=True)
             if data is not None:
                 sha256 = digest_bytes(data)
                 name = f"{record.key}.{sha256[:16]}.safetensors"
-                self._place(data, folder / name)
+                self._place(data, folder / name, replace=not _holds(folder / name, sha256))
                 blob = {"file": name, "sha256": sha256, "bytes": len(data)}
                 record = Record(**{**vars(record), "blob": blob})
-            text = json.dumps(asdict(record), indent=1, sort_keys=True, allow_nan=True)
-            self._place(text.encode(), self._record_path(record.key))
-        except OSError as error:
-            full = " (the disk is full)" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
-            raise IsthmusError(
-                f"The store {self.root} cannot be written: {error.strerror}{full}; what it holds is whole, make room"
-                " and run the same command again."
-            ) from None
+            self._place(_encode(record), self._record_path(record.key))
         stands = self.get(record.key)
         if data is not None and stands.blob != record.blob:
             with contextlib.suppress(OSError):
                 (folder / str((record.blob or {})["file"])).unlink()
         return stands
 
-    def _place(self, data: bytes, path: Path) -> None:
-        """Write a file whole, synced, unless there is one already."""
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """What the operating system refuses, as one sentence."""
+        try:
+            yield
+        except OSError as error:
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            todo = "make room" if full else "make it writable"
+            raise IsthmusError(
+                f"The store {self.root} cannot be written: {error.strerror}; what it holds is whole, {todo} and run"
+                " the same command again."
+            ) from None
+
+    def _place(self, data: bytes, path: Path, *, replace: bool = False) -> None:
+        """Write a file whole, synced; one that is there already stays unless it is to be replaced."""
         temporary = self.root / "tmp" / f"{os.getpid()}-{uuid.uuid4().hex}"
         try:
             with temporary.open("xb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            with contextlib.suppress(FileExistsError):
-                _link(temporary, path)
+            if replace:
+                os.replace(temporary, path)
+            else:
+                with contextlib.suppress(FileExistsError):
+                    _link(temporary, path)
             _sync_folder(path.parent)
         finally:
-            temporary.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
 
     def delete(self, key: str) -> None:
-        """Forget a value: its record first, then its arrays."""
-        record = self.record(key)
-        self._record_path(key).unlink(missing_ok=True)
-        if record is not None and record.blob is not None:
-            self.blob_path(record).unlink(missing_ok=True)
+        """Forget a value, damaged or not: its record first, then its arrays."""
+        with self._writing():
+            self._record_path(key).unlink(missing_ok=True)
+            for path in self._record_path(key).parent.glob(f"{key}.*.safetensors"):
+                path.unlink(missing_ok=True)
 
     def set_aside(self, key: str) -> None:
         """Take a value out of use without losing it: its files go to the folder ``superseded``."""
         record = self.get(key)
         folder = self.root / "superseded" / f"{key[:16]}-{record.digest[:16]}"
-        folder.mkdir(parents=True, exist_ok=True)
-        os.replace(self._record_path(key), folder / self._record_path(key).name)
-        if record.blob is not None and self.blob_path(record).exists():
-            os.replace(self.blob_path(record), folder / str(record.blob["file"]))
+        with self._writing():
+            folder.mkdir(parents=True, exist_ok=True)
+            os.replace(self._record_path(key), folder / self._record_path(key).name)
+            if record.blob is not None and self.blob_path(record).exists():
+                os.replace(self.blob_path(record), folder / str(record.blob["file"]))
+
+    def agrees(self, record: Record) -> bool:
+        """Whether every ancestor of a value that is there still has the digest which the value descends from."""
+        for key, digest in record.ancestry.items():
+            ancestor = self.record(key)
+            if ancestor is not None and ancestor.digest != digest:
+                return False
+        return True
 
     def verify(self) -> list[str]:
         """One sentence for each result whose bytes are not what was written."""
@@ -221,8 +245,9 @@ class Store:
     def note_state(self, trajectory: str, step: int, key: str) -> None:
         """Remember that a trajectory has a state at a step."""
         folder = self.root / "trajectories" / trajectory
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{step:012d}-{key}").touch()
+        with self._writing():
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / f"{step:012d}-{key}").touch()
 
     def states(self, trajectory: str, up_to: int) -> list[tuple[int, str]]:
         """(step, key) of the states of a trajectory up to a step that are still there, the last first."""
@@ -230,6 +255,30 @@ class Store:
         names = sorted((path.name for path in folder.iterdir()), reverse=True) if folder.is_dir() else []
         pairs = [(int(step), key) for step, _, key in (name.partition("-") for name in names)]
         return [(step, key) for step, key in pairs if step <= up_to and self.has(key)]
+
+
+def _encode(record: Record) -> bytes:
+    """A record as JSON, with the digest of all the rest of it."""
+    content = json.loads(json.dumps(asdict(record)))
+    return json.dumps(content | {"sha256": _check(content)}, indent=1, sort_keys=True).encode()
+
+
+def _decode(data: bytes) -> Record:
+    content = json.loads(data)
+    if content.pop("sha256", None) != _check(content):
+        raise ValueError("not what was written")
+    return Record(**content)
+
+
+def _check(content: Mapping[str, Any]) -> str:
+    return digest_bytes(json.dumps(content, sort_keys=True).encode())
+
+
+def _holds(path: Path, sha256: str) -> bool:
+    try:
+        return digest_bytes(path.read_bytes()) == sha256
+    except OSError:
+        return False
 
 
 def _link(temporary: Path, path: Path) -> None:

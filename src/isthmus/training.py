@@ -9,9 +9,8 @@ draws (dropout) is made a function of the noise: the generator is forked, seeded
 from __future__ import annotations
 
 import contextlib
-import copy
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,10 +19,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from isthmus import losses
+from isthmus import generators, losses
 from isthmus.errors import BadInput
 from isthmus.examples import Augmenter, Examples
-from isthmus.networks import NetworkState, load_into
+from isthmus.networks import NetworkState, load_into, private_copy
 from isthmus.noise import Noise
 from isthmus.recipe import Optimizer, Recipe, Until
 from isthmus.weights import Weights
@@ -48,6 +47,8 @@ class Log:
     reached: bool | None = None
 
 
+@torch.inference_mode(mode=False)
+@torch.enable_grad()
 def train(
     state: NetworkState,
     recipe: Recipe,
@@ -95,17 +96,17 @@ def train(
         raise BadInput(f"Training from {start} to {stop} needs {stop - start} learning rates, found {len(rates)}.")
     began, values, reached, stopped = time.perf_counter(), [], None if until is None else False, False
     judged = Examples.of(test_data if until and until.on == "test" else data).to(run.device) if until else None
-    with _forked(run.device), _deterministic(run.device):
+    with generators.forked(run.device), _deterministic(run.device):
         for step, rate in enumerate(rates.tolist(), start=start):
             values.append(run.step(step, rate))
-            if until and judged is not None and (step + 1) % run.steps_per_epoch == 0:
+            if until is not None and judged is not None and (step + 1) % run.steps_per_epoch == 0:
                 reached = accuracy(run.model, judged) >= until.accuracy
                 run.model.train()
             stopped = bool(watch and watch(step + 1)) and step + 1 < stop
             if stopped or reached:
                 break
     log = Log(
-        torch.stack(values).cpu().numpy() if values else np.zeros(0, np.float32),
+        torch.stack(values).float().cpu().numpy() if values else np.zeros(0, np.float32),
         time.perf_counter() - began,
         run.seen,
         stopped,
@@ -126,16 +127,16 @@ class _Run:
             )
         self.recipe, self.noise, self.device = recipe, noise, device
         self.data = data.to(device)
-        self.model = copy.deepcopy(model).to(device)
+        self.model = private_copy(model).to(device)
         if data.channels_last:
             self.model = self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         load_into(self.model, state.weights)
         self.model.train()
         self.names = {name: p for name, p in self.model.named_parameters() if p.requires_grad}
         self.optimizer = _optimizer(recipe.optimizer, list(self.names.values()))
-        _restore(self.optimizer, self.names, state.optimizer)
+        _restore(self.optimizer, self.names, state.optimizer, _slots(recipe.optimizer))
         self.steps_per_epoch = recipe.steps_per_epoch(len(data))
-        self.epoch, self.seen = -1, 0
+        self.epoch, self.seen, self.checked = -1, 0, False
 
     def _enter(self, epoch: int) -> None:
         self.epoch = epoch
@@ -153,10 +154,13 @@ class _Run:
         inputs, targets = self.data.batch(where, self.augmenter)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        torch.manual_seed(self.noise.dropout_seed(step))
+        generators.seed(self.noise.dropout_seed(step), self.device)
         self.optimizer.zero_grad(set_to_none=True)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.precision == "bf16"):
             outputs = self.model(inputs)
+        if not self.checked:
+            losses.check(self.recipe.loss, outputs, self.data.targets)
+            self.checked = True
         loss = losses.mean(self.recipe.loss, outputs, targets)
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
@@ -195,28 +199,42 @@ def _optimizer(spec: Optimizer, parameters: list[nn.Parameter]) -> torch.optim.O
     return kind(parameters, lr=spec.lr, betas=spec.betas, eps=spec.eps, weight_decay=spec.weight_decay)
 
 
+def _slots(spec: Optimizer) -> set[str]:
+    """What the optimiser keeps for a parameter that it has updated."""
+    if spec.name == "sgd":
+        return {"momentum_buffer"} if spec.momentum else set()
+    return {"step", "exp_avg", "exp_avg_sq"}
+
+
+def _listed(slots: Mapping[str, Tensor]) -> str:
+    return ", ".join(f"{slot} of shape {tuple(tensor.shape)}" for slot, tensor in sorted(slots.items()))
+
+
 def _restore(
     optimizer: torch.optim.Optimizer,
     names: Mapping[str, nn.Parameter],
     slots: Mapping[str, Mapping[str, Tensor]],
+    wanted: set[str],
 ) -> None:
     """Hand the optimiser its buffers, each in the memory format of its parameter."""
     for name, found in slots.items():
         if name not in names:
             raise BadInput(f"The state has optimiser buffers for {name!r}, which the model does not train.")
         parameter = names[name]
+        if set(found) != wanted or any(s != "step" and t.shape != parameter.shape for s, t in found.items()):
+            raise BadInput(
+                f"The state's optimiser buffers for {name!r} ({_listed(found)}) are not those of the recipe's optimiser"
+                f" ({', '.join(sorted(wanted)) or 'none'}, each of shape {tuple(parameter.shape)}):"
+                " reset them (state.without_buffers())."
+            )
         optimizer.state[parameter] = {
-            slot: torch.empty_like(parameter).copy_(value).detach() if value.shape == parameter.shape else value.clone()
+            slot: value.clone() if slot == "step" else torch.empty_like(parameter).copy_(value).detach()
             for slot, value in found.items()
         }
 
 
-def _forked(device: torch.device) -> contextlib.AbstractContextManager[None]:
-    return torch.random.fork_rng([device] if device.type == "cuda" else [])
-
-
 @contextlib.contextmanager
-def _deterministic(device: torch.device) -> Any:
+def _deterministic(device: torch.device) -> Iterator[None]:
     if device.type != "cuda":
         yield
         return

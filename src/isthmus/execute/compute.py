@@ -115,7 +115,12 @@ class Workshop:
     def _indices(self, part: Part, count: int, order: str) -> npt.NDArray[np.int64] | None:
         if part.choice is not None:
             value = self.store.get(part.choice.key).summary["value"]
-            return np.asarray(value[part.index or 0], dtype=np.int64)
+            chosen = np.asarray(value[part.index or 0], dtype=np.int64)
+            scored = getattr(part.choice.source, "part", Part(part.split))
+            if scored.split != part.split:
+                raise BadInput(f"The examples were chosen from {scored}, they cannot be taken from {part.split}.")
+            among = self._indices(scored, count, "examples")
+            return chosen if among is None else among[chosen]
         if part.examples is None and order == "examples":
             return None
         return noise.order(count, order, part.split)[: part.examples]
@@ -183,10 +188,9 @@ class Workshop:
             summary={"step": state.step, "parameters": count, **(summary or {})},
             made=self._made(began),
         )
-        stands = self.store.put(record, save_tensors(state.tensors()))
-        if isinstance(node, Train) and node.until is None:
+        if isinstance(node, Train):
             self.store.note_state(node.trajectory, node.stop, node.key)
-        return stands
+        return self.store.put(record, save_tensors(state.tensors()))
 
     def _put_numbers(
         self, node: Node, summary: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]], began: float
@@ -228,12 +232,12 @@ class Workshop:
 
     def _point(self, node: Point, began: float) -> Record:
         pins = self._pins(node)
-        at = node.at if isinstance(node.at, float) else float(self.store.get(node.at.key).summary["value"])
+        at = float(self.store.get(node.at.key).summary["value"] if isinstance(node.at, Choose) else node.at)
         found = self._path(node.path).at(at)
         return self._put_state(node, NetworkState(found, {}, node.step), began, pins=pins, summary={"at": at})
 
     def _train(self, node: Train, began: float) -> Record:
-        start, state, pins = self._departure(node)
+        start, state, pins, reached = self._departure(node)
         train = Part("train")
         examples = self.examples(node.data, train, node.model)
         test = self.examples(node.data, Part("test"), node.model) if node.until and node.until.on == "test" else None
@@ -249,7 +253,7 @@ class Workshop:
             test_data=test,
             device=self.device,
         )
-        rates, per_epoch, saved, reached = node.rates(start), node.steps_per_epoch, time.monotonic(), None
+        rates, per_epoch, saved = node.rates(start), node.steps_per_epoch, time.monotonic()
         while state.step < node.stop and not reached:
             here = state.step
             end = min(node.stop, (here // per_epoch + 1) * per_epoch)
@@ -260,36 +264,35 @@ class Workshop:
                 rates=rates[here - start : end - start],
                 watch=functools.partial(self._watch, node, start, began),
             )
-            reached = log.reached
+            reached = bool(log.reached)
             epochs.append([state.step, float(np.mean(log.losses)) if len(log.losses) else math.nan])
-            if state.step < node.stop and not reached and node.until is None:
-                ancestry[node.at(state.step).key] = state.digest()
-                due = time.monotonic() - saved > self.setting.save_every
-                if log.stopped or due:
-                    way = node.at(state.step)
-                    self._put_state(
-                        way, state, began, pins=(parents, _without(ancestry, way.key)), summary={"epochs": epochs}
-                    )
+            if state.step < node.stop and not reached:
+                way, stopped = node.at(state.step), log.stopped or self.stop()
+                ancestry[way.key] = state.digest()
+                if stopped or time.monotonic() - saved > self.setting.save_every:
+                    pinned = parents, _without(ancestry, way.key)
+                    self._put_state(way, state, began, pins=pinned, summary=_told(node, epochs, reached))
                     saved = time.monotonic()
-            if log.stopped:
-                raise Stopped(f"stopped at step {state.step}")
-        summary: dict[str, Any] = {"epochs": epochs}
-        if node.until:
-            summary["reached"] = bool(reached)
-        return self._put_state(node, state, began, pins=(parents, ancestry), summary=summary)
+                if stopped:
+                    raise Stopped(f"stopped at step {state.step}")
+        return self._put_state(node, state, began, pins=(parents, ancestry), summary=_told(node, epochs, reached))
 
-    def _departure(self, node: Train) -> tuple[int, NetworkState, tuple[dict[str, str], dict[str, str]]]:
-        """Where training begins: the last stored state on the way, else the root."""
-        if node.until is None:
-            for step, key in self.store.states(node.trajectory, node.stop - 1):
-                if step > node.root.step and node.at(step).key == key:
-                    record = self.store.get(key)
-                    state = self._load(record, node.model)
-                    return step, state, ({key: record.digest}, join_ancestries([record]))
+    def _departure(self, node: Train) -> tuple[int, NetworkState, tuple[dict[str, str], dict[str, str]], bool]:
+        """Where training begins, and whether it has reached its goal there already.
+
+        That is the last stored state on the way, else the root. A state that descends from a realisation
+        which the store no longer holds is passed over: what is trained from it could meet nothing new.
+        """
+        for step, key in self.store.states(node.trajectory, node.stop - 1):
+            if step > node.root.step and node.at(step).key == key:
+                record = self.store.get(key)
+                if self.store.agrees(record):
+                    state, reached = self._load(record, node.model), bool(record.summary.get("reached"))
+                    return state.step, state, ({key: record.digest}, join_ancestries([record])), reached
         state = self.load(node.root)
         if node.buffers == "reset":
             state = state.without_buffers()
-        return state.step, state, self._pins(node)
+        return state.step, state, self._pins(node), False
 
     def _watch(self, node: Train, start: int, began: float, step: int) -> bool:
         done, total = step - start, node.stop - start
@@ -378,6 +381,11 @@ _METHODS: Mapping[type[Node], Callable[..., Record]] = {
     Scores: Workshop._scores,
     Choose: Workshop._choose,
 }
+
+
+def _told(node: Train, epochs: list[list[float]], reached: bool) -> dict[str, Any]:
+    """What training tells beside the state: (step, mean loss) of each part of an epoch since it set out."""
+    return {"epochs": epochs} | ({"reached": reached} if node.until else {})
 
 
 def _without(ancestry: Mapping[str, str], key: str) -> dict[str, str]:

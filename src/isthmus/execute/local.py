@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import pickle
+import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+import traceback
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
+from types import FrameType
 from typing import Any
 
 from isthmus.errors import Interrupted, IsthmusError, RunFailed
@@ -89,34 +93,84 @@ class _Queue:
         self.failures[key] = message
 
 
+class _Asked:
+    """Whether a stop was asked for: the first ctrl-C only asks, the next one interrupts at once.
+
+    SIGTERM is taken likewise where the program handles it at all. Without this an interrupt could fall
+    between the halves of a message.
+    """
+
+    def __init__(self) -> None:
+        self.stop = False
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> _Asked:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                if callable(signal.getsignal(number)):
+                    self._before[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.stop:
+            raise KeyboardInterrupt
+        self.stop = True
+
+
 def _in_process(queue: _Queue, store: Store, setting: Setting, display: Display) -> None:
     import torch
 
-    from isthmus.execute.compute import Workshop
-
-    key = ""
-    workshop = Workshop(store, setting, lambda done, total, note: display.progress(0, key, done, total, note))
     threads = torch.get_num_threads()
     torch.set_num_threads(setting.threads_each)
     try:
-        while (found := queue.next()) is not None:
-            key = found
-            try:
-                display.finished(0, key, workshop.compute(queue.plan.pending[key]))
-                queue.finish(key)
-            except IsthmusError as error:
-                queue.fail(key, str(error))
-                display.failed(0, key, str(error))
+        with _Asked() as asked:
+            _compute_all(queue, store, setting, display, lambda: asked.stop)
+            if asked.stop and (queue.order or queue.working):
+                raise Interrupted(_stopped(queue))
     except KeyboardInterrupt:
-        raise Interrupted(_stopped(queue)) from None
+        raise Interrupted(_at_once(queue)) from None
     finally:
         torch.set_num_threads(threads)
 
 
+def _compute_all(queue: _Queue, store: Store, setting: Setting, display: Display, stop: Callable[[], bool]) -> None:
+    from isthmus.execute.compute import Stopped, Workshop
+
+    key = ""
+    workshop = Workshop(store, setting, lambda done, total, note: display.progress(0, key, done, total, note), stop)
+    while not stop() and (found := queue.next()) is not None:
+        key = found
+        try:
+            record = workshop.compute(queue.plan.pending[key])
+        except Stopped:
+            return
+        except Exception as error:
+            expected = isinstance(error, IsthmusError)
+            message = str(error) if expected else f"{type(error).__name__}: {error}"
+            queue.fail(key, message)
+            display.failed(0, key, message)
+            if not expected:
+                display.say(traceback.format_exc())
+        else:
+            queue.finish(key)
+            display.finished(0, key, record)
+
+
 def _stopped(queue: _Queue) -> str:
     return (
-        f"Stopped with {len(queue.done)} of {len(queue.plan.pending)} results computed and saved; run the same command"
-        " again and it goes on from here."
+        f"Stopped with {len(queue.done)} of {len(queue.plan.pending)} results computed and training in flight saved;"
+        " run the same command again and it goes on from here."
+    )
+
+
+def _at_once(queue: _Queue) -> str:
+    return (
+        f"Stopped at once with {len(queue.done)} of {len(queue.plan.pending)} results computed and saved, but not the"
+        " training in flight; run the same command again and it goes on from there."
     )
 
 
@@ -134,6 +188,7 @@ class _Pool:
 
     def __init__(self, queue: _Queue, store: Store, setting: Setting, display: Display, count: int) -> None:
         self.queue, self.store, self.setting, self.display = queue, store, setting, display
+        self.saving = False
         self.workers = [self._start(index) for index in range(count)]
 
     def _start(self, index: int) -> _Worker:
@@ -161,30 +216,39 @@ class _Pool:
 
     def run(self) -> None:
         try:
-            self._loop()
+            with _Asked() as asked:
+                if not self._loop(asked):
+                    self.display.say("Stopping: saving what is in flight (ctrl-C again to stop at once).")
+                    self._save()
+                    raise Interrupted(_at_once(self.queue) if self.queue.working else _stopped(self.queue))
         except KeyboardInterrupt:
-            self.display.say("Stopping: saving what is in flight (ctrl-C again to stop at once).")
-            self._save()
-            raise Interrupted(_stopped(self.queue)) from None
+            for worker in self.workers:
+                worker.process.kill()
+            raise Interrupted(_at_once(self.queue)) from None
         finally:
             self._close()
 
-    def _loop(self) -> None:
-        while True:
+    def _loop(self, asked: _Asked) -> bool:
+        """Whether it went on to the end."""
+        while not asked.stop:
             self._assign()
             if not self.queue.working:
-                return
-            for worker in self._heard(1.0):
+                return True
+            for worker in self._heard(0.2):
                 self._listen(worker)
+        return not (self.queue.working or self.queue.order)
 
     def _assign(self) -> None:
-        for worker in self.workers:
+        for worker in list(self.workers):
             if worker.key is None and worker.connection is not None:
                 key = self.queue.next()
                 if key is None:
                     return
                 worker.key = key
-                worker.connection.send(self.queue.plan.pending[key])
+                try:
+                    worker.connection.send(self.queue.plan.pending[key])
+                except OSError:
+                    self._lost(worker)
 
     def _heard(self, timeout: float) -> Iterator[_Worker]:
         open_lines = {worker.connection: worker for worker in self.workers if worker.connection is not None}
@@ -199,6 +263,7 @@ class _Pool:
             self._lost(worker)
             return
         what, *rest = message
+        worker.ready = True
         if what == "progress":
             self.display.progress(worker.index, *rest)
         elif what in ("done", "stopped", "failed"):
@@ -218,27 +283,30 @@ class _Pool:
             self.queue.working.discard(key)
 
     def _lost(self, worker: _Worker) -> None:
-        """A process that died takes its node with it and is replaced."""
-        code = worker.process.wait()
-        if worker.key is not None:
-            self.queue.fail(worker.key, f"its process ended without an answer (exit code {code}); run again to go on")
-            self.display.failed(worker.index, worker.key, f"its process ended (exit code {code})")
-        self.workers[self.workers.index(worker)] = self._start(worker.index)
+        """A process that died takes its node with it and is replaced, unless it could not even start."""
+        assert worker.connection is not None
+        worker.connection.close()
+        worker.connection, key, code = None, worker.key, worker.process.wait()
+        how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+        if code > 0 and not worker.ready and not self.saving:
+            raise RunFailed(f"A worker process {how} before it was ready; what it had to say stands above.")
+        if key is not None:
+            message = f"its process {how} without an answer; run the same command again to go on"
+            self.queue.fail(key, message)
+            self.display.failed(worker.index, key, message)
+        if not self.saving:
+            self.workers[self.workers.index(worker)] = self._start(worker.index)
 
     def _save(self) -> None:
         """Ask every worker to save and stop, and wait for it."""
+        self.saving = True
         for worker in self.workers:
             if worker.connection is not None:
                 _quietly_send(worker.connection)
         deadline = time.monotonic() + _PATIENCE
         while self.queue.working and time.monotonic() < deadline:
-            heard = list(self._heard(1.0))
-            for worker in heard:
-                if worker.process.poll() is not None and worker.key is not None and not worker.connection.poll():  # type: ignore[union-attr]
-                    self.queue.working.discard(worker.key)
-                    worker.connection = None
-                else:
-                    self._listen(worker)
+            for worker in self._heard(1.0):
+                self._listen(worker)
 
     def _close(self) -> None:
         for worker in self.workers:

@@ -95,7 +95,7 @@ def prepare(
     expansion = expand(study, data_root=root, bf16=_bf16(study, device))
     found = plan(expansion.targets, store)
     if found.pending:
-        check(study)
+        check(study, expansion.data)
     return expansion, found
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from isthmus import datasets, noise, registry, usercode
-from isthmus.errors import BadInput, BadStudy
+from isthmus.errors import BadData, BadInput, BadStudy, UnknownName
+from isthmus.hashing import canonical
 from isthmus.nodes import (
     DataRef,
     Distance,
@@ -25,9 +28,10 @@ from isthmus.nodes import (
 from isthmus.noise import Noise
 from isthmus.recipe import Recipe
 from isthmus.spec import Duration
+from isthmus.study import fitting
 from isthmus.study.model import BranchStudy, DataSpec, InitToFinalStudy, ModelSpec, Study, multiples
 
-__all__ = ["Expansion", "Request", "expand", "find_data"]
+__all__ = ["Expansion", "Request", "check", "expand", "find_data", "section_problems"]
 
 
 @dataclass(frozen=True)
@@ -72,73 +76,142 @@ def expand(study: Study, *, data_root: str | Path | None = None, bf16: bool = Fa
         bf16: what precision "auto" becomes.
 
     Raises:
-        BadStudy: unknown model or data set, a k beyond the end, an unknown block: all problems at once.
-        MissingData: the data set's files are not there.
+        BadStudy: unknown data set, a k beyond the end, an unknown block: all problems at once. A model is
+            built, which loads torch, only to say what is wrong with it beside something else: see :func:`check`.
+        MissingData: the data set's files are not there, and nothing else is wrong.
     """
-    problems: list[str] = []
-    model = _model(study.model, problems)
-    data = _data(study.data, data_root, problems)
-    if model is None or data is None:
-        if model is not None:
-            _check_model(study.model, problems)
-        raise BadStudy(problems)
+    data, problems, missing = _data(study.data, data_root)
+    model, wrong = _model(study.model)
+    problems += wrong
     recipe = study.recipe.resolved(bf16=bf16)
-    per_epoch = recipe.steps_per_epoch(data.train)
-    builder = _Builder(study, model, data, recipe, per_epoch, problems)
-    if isinstance(study, BranchStudy):
-        requests = list(_branch(builder, study))
-    elif isinstance(study, InitToFinalStudy):
-        requests = list(_init_to_final(builder, study))
-    else:
-        raise TypeError(f"no way to expand a {type(study).__name__}")
-    if problems:
-        raise BadStudy(problems)
-    return Expansion(tuple(requests), data, per_epoch)
+    per_epoch = None if data is None else recipe.steps_per_epoch(data.train)
+    problems += fitting.problems(study, per_epoch)
+    requests: list[Request] = []
+    if model is not None and data is not None and per_epoch is not None and not problems:
+        builder = _Builder(study, model, data, recipe, per_epoch, problems)
+        if isinstance(study, BranchStudy):
+            requests = list(_branch(builder, study))
+        elif isinstance(study, InitToFinalStudy):
+            requests = list(_init_to_final(builder, study))
+        else:
+            raise TypeError(f"no way to expand a {type(study).__name__}")
+        if not problems:
+            return Expansion(tuple(requests), data, per_epoch)
+    if not wrong:
+        problems = _model_problems(study.model, data) + problems
+    if missing is not None and not problems:
+        raise missing
+    raise BadStudy(dict.fromkeys([*problems, *([f"data: {missing}"] if missing is not None else [])]))
 
 
-def check(study: Study) -> None:
-    """Refuse a model that cannot be built as the study says (this loads torch).
+def check(study: Study, data: DataRef) -> None:
+    """Refuse a model that cannot be built as the study says, or does not fit the data (this loads torch).
 
     Raises:
-        BadStudy: with one sentence.
+        BadStudy: with one sentence for each problem.
     """
-    problems: list[str] = []
-    _check_model(study.model, problems)
+    problems = _model_problems(study.model, data)
     if problems:
         raise BadStudy(problems)
 
 
-def _check_model(spec: ModelSpec, problems: list[str]) -> None:
-    from isthmus import models
+def section_problems(model: ModelSpec | None, data: DataSpec | None) -> tuple[list[str], DataRef | None]:
+    """What is wrong with these parts of a study by themselves, and the data set where it is at hand."""
+    found, problems, _ = (None, [], None) if data is None else _data(data, None)
+    if model is not None:
+        problems = (_model(model)[1] or _model_problems(model, found)) + problems
+    return problems, found
 
+
+def _model(spec: ModelSpec) -> tuple[ModelRef | None, list[str]]:
+    if "seed" in spec.arguments:
+        return None, ["model.seed: initial weights are drawn from the study's seeds; leave it out."]
     try:
-        models.initialise(spec.name, 0, **spec.arguments)
-    except BadInput as error:
-        problems.append(f"model: {error}")
-
-
-def _model(spec: ModelSpec, problems: list[str]) -> ModelRef | None:
-    try:
+        canonical(spec.arguments)
         source = usercode.source_digest(spec.name) if usercode.is_user_code(spec.name) else None
     except BadInput as error:
-        problems.append(f"model.name: {error}")
-        return None
-    return ModelRef(registry.canonical_name(spec.name), spec.arguments, source)
+        return None, [f"model.name: {error}" if usercode.is_user_code(spec.name) else f"model: {error}"]
+    return ModelRef(registry.canonical_name(spec.name), spec.arguments, source), []
 
 
-def _data(spec: DataSpec, root: str | Path | None, problems: list[str]) -> DataRef | None:
+def _model_problems(spec: ModelSpec, data: DataRef | None) -> list[str]:
+    from isthmus import models
+
+    def build(**arguments: Any) -> Any:
+        return models.initialise(spec.name, 0, **arguments)
+
     try:
-        return find_data(spec, root)
+        model = build(**spec.arguments)
+    except UnknownName as error:
+        return [f"model.name: {error}"]
     except BadInput as error:
-        if type(error).__name__ in ("MissingData", "BadData"):
-            raise
-        problems.append(f"data: {error}")
-        return None
+        alone = {} if usercode.is_user_code(spec.name) else spec.arguments
+        return _one_by_one("model", build, alone) or [f"model: {error}"]
+    return [] if data is None else _misfit(spec, model, data)
+
+
+def _one_by_one(section: str, accept: Callable[..., Any], arguments: Mapping[str, Any]) -> list[str]:
+    """The problems of those arguments that are refused by themselves, under the path of each."""
+    problems = []
+    for name, value in arguments.items():
+        try:
+            accept(**{name: value})
+        except BadData:
+            continue  # the data are missing, the argument is none the worse
+        except BadInput as error:
+            problems.append(f"{section}.{name}: {error}")
+    return problems
+
+
+def _misfit(spec: ModelSpec, model: Any, data: DataRef) -> list[str]:
+    """Whether a model takes the inputs of a data set, and has an output for each class."""
+    from isthmus.evaluation import predict
+
+    shape = list(data.input_shape)
+    theirs = "" if usercode.is_user_code(spec.name) else f"; give model.input_shape = {shape}"
+    try:
+        outputs = predict(model, (np.zeros((2, *shape), np.float32), np.zeros(2, np.int64)))
+    except Exception as error:  # whatever a module raises on inputs that it was not made for
+        reason = str(error).partition("\n")[0]
+        return [f"model: {spec.name} does not take inputs of shape {shape}, as {data.name} has{theirs} ({reason})."]
+    binary = data.classes == 2 and outputs.size == 2
+    if not binary and (outputs.ndim != 2 or outputs.shape[1] < data.classes):
+        found = "x".join(str(size) for size in outputs.shape[1:]) or "one number"
+        return [f"model: expected an output for each of the {data.classes} classes of {data.name}, found {found}."]
+    return []
+
+
+def _data(spec: DataSpec, root: str | Path | None) -> tuple[DataRef | None, list[str], BadData | None]:
+    """(the data set, what is wrong with its description, what is wrong with its files)."""
+
+    def load(**options: Any) -> Any:
+        if "root" in options:
+            raise BadInput("the folder of data sets is named by --data or ISTHMUS_DATA, not in a study; leave it out.")
+        return datasets.load(spec.name, root, **options)
+
+    try:
+        found = load(**spec.options)
+    except UnknownName as error:
+        return None, [f"data.name: {error}"], None
+    except BadData as error:
+        return None, [], error
+    except BadInput as error:
+        return None, _one_by_one("data", load, spec.options) or [f"data: {error}"], None
+    problems = []
+    for name, values in (("mean", spec.mean), ("std", spec.std)):
+        channels = len(found.mean)
+        if values is not None and len(values) != channels:
+            told = f"{channels} numbers, one a channel" if channels else "none, as nothing of these data is normalised"
+            problems.append(f"data.{name}: expected {told}, found {len(values)}.")
+    return _reference(spec, found), problems, None
 
 
 def find_data(spec: DataSpec, root: str | Path | None = None) -> DataRef:
     """The data set that a study names, read and digested."""
-    found = datasets.load(spec.name, root, **spec.options)
+    return _reference(spec, datasets.load(spec.name, root, **spec.options))
+
+
+def _reference(spec: DataSpec, found: datasets.DataSet) -> DataRef:
     return DataRef(
         name=registry.canonical_name(spec.name),
         options=spec.options,
@@ -199,23 +272,14 @@ class _Builder:
 def _branch(build: _Builder, study: BranchStudy) -> Iterator[Request]:
     branch = study.branch
     splits = [(at, build.steps(at)) for at in branch.at]
-    for index, (at, k) in enumerate(splits):
-        if branch.to is not None and k >= build.steps(branch.to):
-            build.problems.append(
-                f"branch.at.{index}: expected a k before the end branch.to = {branch.to}, found {at}."
-            )
-    if branch.every is not None and build.steps(branch.every) < 1:
-        build.problems.append(f"branch.every: expected at least one step, found {branch.every}.")
-    for index, length in enumerate(branch.lengths):
-        if build.steps(length) < 1:
-            build.problems.append(f"branch.lengths.{index}: expected at least one step, found {length}.")
-    if build.problems:
-        return
     for seed in study.seeds:
         root = Init(build.model, seed)
         trunk_noise = Noise.of(noise.derive(seed, "trunk"))
         for at, k in splits:
             trunk = build.advance(root, trunk_noise, k)
+            if study.branch.trunk_at_k:
+                start = {"seed": seed, "k": str(at), "s": "0ep", "k_steps": k, "s_steps": 0}
+                yield from build.network({**start, "network": "trunk at k", "after_steps": 0}, trunk)
             for text, s in _lengths(build, study, k):
                 labels = {"seed": seed, "k": str(at), "s": text, "k_steps": k, "s_steps": s}
                 yield from _pair(build, study, labels, trunk, trunk_noise, k + s)
@@ -286,8 +350,6 @@ def _name(study: BranchStudy, index: int) -> str:
 def _init_to_final(build: _Builder, study: InitToFinalStudy) -> Iterator[Request]:
     to = study.train
     stop = build.steps(to.to)
-    if stop < 1:
-        build.problems.append(f"train.to: expected at least one step, found {to.to}.")
     blocks = _blocks(build, study)
     if build.problems:
         return

@@ -8,7 +8,7 @@ to a fresh initialisation, whole and block by block.
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
@@ -126,7 +126,8 @@ class Branch(Spec):
     multiple of ``every`` on the way is an s. With ``trunk_is_child`` the first of the copies is the trunk itself
     going on, its optimiser and noise untouched. ``differ`` names the streams of noise that are a child's own; in
     the others it goes on with the trunk's. ``noise`` gives the children's noise seeds; by default they are
-    derived from the study's seed and the child's number.
+    derived from the study's seed and the child's number. With ``trunk_at_k`` the trunk is evaluated at every k, as
+    a network of its own.
     """
 
     at: tuple[DurationField, ...]
@@ -138,6 +139,7 @@ class Branch(Spec):
     differ: tuple[Streams, ...] = ("order", "augmentation", "dropout")
     noise: tuple[Annotated[int, Field(ge=0)], ...] | None = None
     buffers: Literal["keep", "reset"] = "reset"
+    trunk_at_k: bool = False
 
     @field_validator("at", "lengths", "differ", "noise")
     @classmethod
@@ -202,6 +204,11 @@ class To(Spec):
     def _once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return _distinct(value, "paths")
 
+    @field_validator("blocks")
+    @classmethod
+    def _each_once(cls, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        return _distinct(value, "blocks") if isinstance(value, tuple) and value else value
+
 
 class Study(Spec):
     """What both families share. ``seeds`` are replicates: each has its own initial weights and its own noise."""
@@ -212,6 +219,8 @@ class Study(Spec):
     data: DataSpec
     recipe: Recipe
     evaluate: Evaluate = Evaluate()
+
+    OWN: ClassVar[tuple[str, ...]] = ()
 
     @field_validator("seeds")
     @classmethod
@@ -226,12 +235,16 @@ class BranchStudy(Study):
     branch: Branch
     merge: MergeSpec | None = None
 
+    OWN: ClassVar[tuple[str, ...]] = ("branch", "merge")
+
 
 class InitToFinalStudy(Study):
     """From initial to final weights."""
 
     family: Literal["init-to-final"] = "init-to-final"
     train: To
+
+    OWN: ClassVar[tuple[str, ...]] = ("train",)
 
 
 FAMILIES: dict[str, type[Study]] = {"branch": BranchStudy, "init-to-final": InitToFinalStudy}

@@ -1,0 +1,128 @@
+"""The figures that every study gets: what lies on its lines, and what training on from a merge does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from isthmus import plots
+from isthmus.study import Results
+from isthmus.tables import Table
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["draw"]
+
+_METRICS = (("loss", "loss"), ("error", "error rate"))
+_SECONDARY = {"lw": 1.0, "ls": "--"}
+
+
+def draw(results: Results, folder: Path) -> list[Path]:
+    """Draw what a study's tables hold into a folder; the files written (each figure as PNG and as SVG).
+
+    Raises:
+        BadInput: matplotlib is not installed.
+    """
+    files: list[Path] = []
+    if "pairs" in results.tables:
+        files += _lines(results, folder)
+    if "paths" in results.tables:
+        files += _blocks(results, folder)
+    if "networks" in results.tables and any(results["networks"]["after_steps"]):
+        files += _after_merge(results, folder)
+    return files
+
+
+def _note(results: Results, table: Table) -> str:
+    """What has to be said under a figure of a study."""
+    seeds = len(results.study.seeds)
+    examples = ", ".join(
+        f"{split}: {rows['examples'][0]:,} examples" for (split,), rows in table.groups("split").items()
+    )
+    spread = f"Mean of {seeds} seeds, band from the lowest to the highest" if seeds > 1 else "One seed"
+    norm = table["norm_stats"][0]
+    statistics = "" if norm == "none" else f" Normalisation statistics: {norm}."
+    return f"{results.study.model.name} on {results.study.data.name}. {spread}. {examples}.{statistics}"
+
+
+def _draw_curves(axes: Axes, curves: Table, metric: str, **style: Any) -> None:
+    """The curves of a group: one line, the band over its seeds and pairs."""
+    groups = list(curves.groups(*(name for name in ("seed", "pair") if name in curves.columns)).values())
+    plots.band(axes, groups[0]["alpha"], [group[metric] for group in groups], **style)
+
+
+def _lines(results: Results, folder: Path) -> list[Path]:
+    """Loss and error along the line between two copies, a colour a k, at the longest s of each."""
+    curves = results["curves"]
+    splits = list(curves.groups("split"))
+    ks = sorted(curves.groups("k_steps"))
+    colours = plots.sequential(len(ks))
+    figure, panels = plots.canvas(
+        2,
+        len(splits),
+        title=f"{results.study.name}: the line between two copies",
+        note=_note(results, results["pairs"]),
+    )
+    for index, axes in enumerate(panels):
+        metric, title = _METRICS[index // len(splits)]
+        (split,) = splits[index % len(splits)]
+        for (k,), colour in zip(ks, colours, strict=True):
+            found = curves.where(split=split, k_steps=k)
+            longest = found.where(s_steps=max(found["s_steps"]))
+            text = f"k = {longest['k'][0]}, s = {longest['s'][0]}"
+            _draw_curves(axes, longest, metric, color=colour, label=text)
+        plots.label(axes, f"{split}", "alpha (0: first copy, 1: second)", title)
+    plots.legend(panels[0])
+    return plots.save(figure, folder / "lines")
+
+
+def _blocks(results: Results, folder: Path) -> list[Path]:
+    """Loss and error along each path, for the whole network and for each block that moves alone."""
+    curves = results["curves"]
+    files: list[Path] = []
+    for (path, split), found in curves.groups("path", "split").items():
+        figure, panels = plots.canvas(
+            1,
+            2,
+            title=f"{results.study.name}: {path}, {split}",
+            note=_note(results, results["paths"].where(split=split)),
+        )
+        for axes, (metric, title) in zip(panels, _METRICS, strict=True):
+            for index, ((block,), rows) in enumerate(found.groups("block").items()):
+                colour = plots.CATEGORICAL[(index - 1) % len(plots.CATEGORICAL)] if index else "#000000"
+                style = {"lw": 2.0} if not index else _SECONDARY
+                _draw_curves(axes, rows, metric, color=colour, label=str(block), **style)
+            first, _, second = path.partition("->")
+            plots.label(axes, "", f"alpha (0: {first}, 1: {second})", title)
+        plots.legend(panels[0], title="what moves")
+        files += plots.save(figure, folder / f"path-{path.replace('->', '-to-')}-{split.replace(':', '-')}")
+    return files
+
+
+def _after_merge(results: Results, folder: Path) -> list[Path]:
+    """Accuracy of the merge and of the copies as training goes on, a panel a k, at the longest s of each."""
+    networks = results["networks"]
+    split = results.study.evaluate.on[0]
+    per_epoch = results.expansion.steps_per_epoch
+    ks = sorted(networks.where(lambda row: row["after_steps"] > 0).groups("k_steps"))
+    figure, panels = plots.canvas(
+        1,
+        len(ks),
+        title=f"{results.study.name}: training on from the merge ({split})",
+        note=_note(results, networks.where(split=split)),
+    )
+    for axes, (k,) in zip(panels, ks, strict=True):
+        found = networks.where(split=split, k_steps=k)
+        found = found.where(s_steps=max(found.where(lambda row: row["after_steps"] > 0)["s_steps"]))
+        for merged in (True, False):
+            rows = found.where(lambda row, merged=merged: (row["network"] == "merge") == merged)
+            groups = list(rows.groups("seed", "network").values())
+            times = [step / per_epoch for step in groups[0]["after_steps"]]
+            name = "merge" if merged else "copies"
+            colour = plots.CATEGORICAL[1 if merged else 0]
+            marker = plots.MARKERS[1 if merged else 0]
+            plots.band(axes, times, [group["accuracy"] for group in groups], color=colour, marker=marker, label=name)
+        plots.label(axes, f"k = {found['k'][0]}, s = {found['s'][0]}", "epochs after the merge", "accuracy")
+    plots.legend(panels[0])
+    return plots.save(figure, folder / "after-merge")

@@ -1,0 +1,105 @@
+"""The papers that can be reproduced: a paper is a folder here, a figure (or a group on one set-up) is a file in it.
+
+To add one, write a file with a ``ROW`` (a :class:`Row`) into the paper's folder; there is no list to edit. Files
+without a ``ROW`` hold what several rows of the paper share.
+
+>>> names()["shapira23"], row("shapira23", "mnist").data
+(('mnist',), ('mnist',))
+"""
+
+from __future__ import annotations
+
+import functools
+import pkgutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, overload
+
+from isthmus import registry
+from isthmus.claims import Claim, Tables
+from isthmus.errors import BadInput, UnknownName
+from isthmus.study import Results, Study
+
+__all__ = ["Row", "Scale", "names", "row"]
+
+Scale = Literal["small", "paper"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A figure of a paper, or a group of them on one set-up: what is run, tabulated, judged and drawn.
+
+    Attributes:
+        name: how it is called on the command line; unique in its paper.
+        paper: the name of the folder that it lies in.
+        title: one line.
+        data: the data sets that it needs, by name.
+        study: the study at a scale: "paper" is the published set-up, "small" takes minutes on two cores.
+        tables: from what the study found to the tables that are written, judged and drawn, by name.
+        claims: what the paper says about it.
+        figures: draws from the tables into a folder; the files written.
+    """
+
+    name: str
+    paper: str
+    title: str
+    data: tuple[str, ...]
+    study: Callable[[Scale], Study]
+    tables: Callable[[Results], Tables]
+    claims: tuple[Claim, ...]
+    figures: Callable[[Tables, Path], list[Path]]
+
+    def __post_init__(self) -> None:
+        ids = [claim.id for claim in self.claims]
+        if double := sorted({found for found in ids if ids.count(found) > 1}):
+            raise BadInput(f"Row {self.paper} {self.name}: two claims are called {', '.join(double)}: rename one.")
+
+
+@overload
+def names() -> Mapping[str, tuple[str, ...]]: ...
+@overload
+def names(paper: str) -> tuple[str, ...]: ...
+def names(paper: str | None = None) -> Mapping[str, tuple[str, ...]] | tuple[str, ...]:
+    """The names of the rows of a paper, or of every paper by its name, in the order of their files.
+
+    Raises:
+        UnknownName: there is no such paper.
+    """
+    if paper is not None:
+        return tuple(_rows(_paper(paper)))
+    return {found: tuple(_rows(found)) for found in _papers()}
+
+
+def row(paper: str, name: str) -> Row:
+    """The row of this name.
+
+    Raises:
+        UnknownName: there is no such paper, or no such row in it; the sentence offers the nearest.
+    """
+    folder = _paper(paper)
+    return registry.find(f"row of {folder}", name, _rows(folder))
+
+
+def _papers() -> tuple[str, ...]:
+    return tuple(sorted(found.name for found in pkgutil.iter_modules(__path__) if found.ispkg))
+
+
+def _paper(name: str) -> str:
+    known = _papers()
+    for paper in known:
+        if registry.canonical_name(paper) == registry.canonical_name(name):
+            return paper
+    raise UnknownName("paper", name, known)
+
+
+@functools.cache
+def _rows(paper: str) -> dict[str, Row]:
+    files = ((module.__name__, getattr(module, "ROW", None)) for module in registry.modules(f"{__name__}.{paper}"))
+    return registry.gather(f"row of {paper}", ((file, _named(file, paper, found)) for file, found in files if found))
+
+
+def _named(file: str, paper: str, found: Any) -> dict[str, Row]:
+    if not isinstance(found, Row) or found.paper != paper:
+        raise BadInput(f"{file}: expected ROW to be a Row of the paper {paper!r}, found {found!r}.")
+    return {found.name: found}

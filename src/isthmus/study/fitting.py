@@ -1,0 +1,104 @@
+"""Whether the lengths in a study fit each other, the data and the recipe: what a field by itself cannot tell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from isthmus.spec import Duration
+from isthmus.study.model import Branch, BranchStudy, InitToFinalStudy, MergeSpec, Study, To, multiples
+
+__all__ = ["branch_problems", "merge_problems", "problems", "to_problems"]
+
+Named = Iterable[tuple[str, Duration]]
+
+
+def problems(study: Study, per_epoch: int | None) -> list[str]:
+    """One sentence for each length that does not fit.
+
+    Args:
+        study: what is to be done.
+        per_epoch: steps an epoch; None where the data are not known: then lengths of one unit are compared.
+    """
+    if isinstance(study, BranchStudy):
+        augmented = study.recipe.augment.acts
+        return [
+            *branch_problems(study.branch, per_epoch, augmented=augmented),
+            *(merge_problems(study.merge, study.branch, per_epoch) if study.merge else ()),
+        ]
+    return list(to_problems(study.train, per_epoch)) if isinstance(study, InitToFinalStudy) else []
+
+
+def branch_problems(branch: Branch, per_epoch: int | None, *, augmented: bool | None = None) -> Iterator[str]:
+    """A k beyond the end, two k or s that are one step, a length of no step, children that are one network."""
+    yield from _too_short([("branch.every", branch.every)] if branch.every else [], per_epoch)
+    yield from _too_short(_named("branch.lengths", branch.lengths), per_epoch)
+    yield from _same_step(_named("branch.at", branch.at), per_epoch)
+    yield from _same_step(_named("branch.lengths", branch.lengths), per_epoch)
+    if branch.to is not None and branch.every is not None:
+        for path, at in _named("branch.at", branch.at):
+            if _reaches(at, branch.to, per_epoch):
+                yield f"{path}: expected a k before the end branch.to = {branch.to}, found {at}."
+            elif per_epoch and branch.every.amount and not _lengths(branch, at, per_epoch):
+                yield (
+                    f"{path}: expected a k at least one branch.every = {branch.every} before the end branch.to ="
+                    f" {branch.to}, found {at}."
+                )
+    if branch.differ == ("augmentation",) and augmented is False:
+        yield (
+            "branch.differ: expected a stream that acts, found augmentation alone, and recipe.augment augments nothing:"
+            " the children would be one and the same network."
+        )
+
+
+def merge_problems(merge: MergeSpec, branch: Branch, per_epoch: int | None) -> Iterator[str]:
+    """A merge after an s that there is not, or evaluations after it that there are none of."""
+    if merge.after is not None and merge.every is not None:
+        yield from _too_short([("merge.every", merge.every)], per_epoch)
+        if not _reaches(merge.after, merge.every, per_epoch, unknown=True):
+            yield f"merge.every: expected at most merge.after = {merge.after}, found {merge.every}."
+    if merge.at is not None and per_epoch:
+        known = {s for at in branch.at for s in _lengths(branch, at, per_epoch)}
+        for path, at in _named("merge.at", merge.at):
+            if at.steps(per_epoch) not in known:
+                told = ", ".join(str(s) for s in branch.lengths) or f"multiples of {branch.every}"
+                yield f"{path}: expected an s after which children are looked at ({told}), found {at}."
+
+
+def to_problems(to: To, per_epoch: int | None) -> Iterator[str]:
+    """Training for no step."""
+    yield from _too_short([("train.to", to.to)], per_epoch)
+
+
+def _named(path: str, values: Iterable[Duration]) -> list[tuple[str, Duration]]:
+    return [(f"{path}.{index}", value) for index, value in enumerate(values)]
+
+
+def _too_short(named: Named, per_epoch: int | None) -> Iterator[str]:
+    for path, value in named:
+        whole = value.amount * (per_epoch or 1 if value.unit == "ep" else 1)
+        if not value.amount or (per_epoch and whole < 1):
+            told = f" (an epoch has {per_epoch})" if per_epoch and value.unit == "ep" else ""
+            yield f"{path}: expected at least one step{told}, found {value}."
+
+
+def _same_step(named: Named, per_epoch: int | None) -> Iterator[str]:
+    first: dict[int, Duration] = {}
+    for path, value in named if per_epoch else ():
+        other = first.setdefault(value.steps(per_epoch or 1), value)
+        if other != value:
+            yield f"{path}: expected another step than that of {other}, found {value} (an epoch has {per_epoch} steps)."
+
+
+def _reaches(a: Duration, b: Duration, per_epoch: int | None, *, unknown: bool = False) -> bool:
+    """Whether ``a`` is as long as ``b`` or longer; ``unknown`` where that cannot be told."""
+    if a.unit == b.unit:
+        return a.amount >= b.amount
+    return a.steps(per_epoch) >= b.steps(per_epoch) if per_epoch else unknown
+
+
+def _lengths(branch: Branch, at: Duration, per_epoch: int) -> list[int]:
+    if branch.to is None or branch.every is None:
+        return [length.steps(per_epoch) for length in branch.lengths]
+    if not branch.every.amount:
+        return []
+    return multiples(branch.every, branch.to.steps(per_epoch) - at.steps(per_epoch), per_epoch)
