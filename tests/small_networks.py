@@ -138,9 +138,7 @@ def convolutional() -> nn.Module:
 
 def vector_norm() -> nn.Module:
     """Batch normalisation of vectors."""
-    return nn.Sequential(
-        nn.Flatten(), nn.Linear(60, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.3), nn.Linear(8, 3)
-    )
+    return nn.Sequential(nn.Flatten(), nn.Linear(60, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.3), nn.Linear(8, 3))
 
 
 def plain() -> nn.Module:

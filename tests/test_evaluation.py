@@ -12,16 +12,16 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from small_networks import NETWORKS, make, pictures
 from torch import Tensor, nn
 from torch.nn import functional as F
-from untouched import awkward, generators, portrait
 
 import isthmus
 from isthmus import evaluation, firstlayer, paths
 from isthmus.errors import BadData, BadInput, BadWeights, IsthmusWarning
 from isthmus.evaluation import evaluate_path, predict
 from isthmus.examples import Examples
+from small_networks import NETWORKS, make, pictures
+from untouched import awkward, generators, portrait
 
 Shares = Callable[[str], tuple[float, ...]]
 ALPHAS = [-0.25, 0.0, 0.3, 0.5, 1.0, 1.4]
@@ -274,9 +274,7 @@ def _shortcuts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.mark.parametrize(("name", "layer"), [("plain", "1"), ("convolutional", "0"), ("functional", "first")])
-def test_the_first_layer_runs_once_a_batch_and_end(
-    name: str, layer: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_first_layer_runs_once_a_batch_and_end(name: str, layer: str, monkeypatch: pytest.MonkeyPatch) -> None:
     used = _shortcuts(monkeypatch)
     model, (a, b) = ends(name)
     evaluate(model, paths.line(a, b), pictures(10), alphas=7, batch_size=4)
@@ -460,7 +458,9 @@ def test_points_that_do_not_run_from_0_to_1_have_losses_but_no_barrier() -> None
         found.barrier()
 
 
-@pytest.mark.parametrize("alphas", [np.int64(5), np.linspace(0, 1, 5), torch.linspace(0, 1, 5), (0, 0.25, 0.5, 0.75, 1)])
+@pytest.mark.parametrize(
+    "alphas", [np.int64(5), np.linspace(0, 1, 5), torch.linspace(0, 1, 5), (0, 0.25, 0.5, 0.75, 1)]
+)
 def test_points_of_every_kind(alphas: Any) -> None:
     model, (a, b) = ends("plain")
     expected = evaluate_path(model, paths.line(a, b), pictures(5), alphas=5)

@@ -11,13 +11,13 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from small_networks import make, pictures
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from isthmus import evaluate_path, normalisation, paths
 from isthmus.errors import BadInput
 from isthmus.examples import Examples
+from small_networks import make, pictures
 
 Arrays = dict[str, npt.NDArray[np.float64]]
 POINTS = [0.0, 0.3, 1.0]

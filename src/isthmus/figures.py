@@ -116,13 +116,14 @@ def _after_merge(results: Results, folder: Path) -> list[Path]:
         found = networks.where(split=split, k_steps=k)
         found = found.where(s_steps=max(found.where(lambda row: row["after_steps"] > 0)["s_steps"]))
         for merged in (True, False):
-            rows = found.where(lambda row, merged=merged: (row["network"] == "merge") == merged)
-            groups = list(rows.groups("seed", "network").values())
+            groups = [
+                rows for (_, name), rows in found.groups("seed", "network").items() if (name == "merge") == merged
+            ]
             times = [step / per_epoch for step in groups[0]["after_steps"]]
-            name = "merge" if merged else "copies"
+            text = "merge" if merged else "copies"
             colour = plots.CATEGORICAL[1 if merged else 0]
             marker = plots.MARKERS[1 if merged else 0]
-            plots.band(axes, times, [group["accuracy"] for group in groups], color=colour, marker=marker, label=name)
+            plots.band(axes, times, [group["accuracy"] for group in groups], color=colour, marker=marker, label=text)
         plots.label(axes, f"k = {found['k'][0]}, s = {found['s'][0]}", "epochs after the merge", "accuracy")
     plots.legend(panels[0])
     return plots.save(figure, folder / "after-merge")

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from small_studies import MODEL, data, recipe
 
 from isthmus.errors import BadInput
 from isthmus.nodes import (
@@ -31,6 +30,7 @@ from isthmus.nodes import (
 )
 from isthmus.noise import Noise
 from isthmus.recipe import Augment, Schedule, Until
+from small_studies import MODEL, data, recipe
 
 INIT = Init(MODEL, 3)
 NOISE = Noise.of(5)

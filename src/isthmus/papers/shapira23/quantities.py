@@ -19,15 +19,15 @@ from isthmus.tables import Table
 __all__ = [
     "at_end",
     "by_k1",
-    "chord",
     "change_over_k2",
     "change_with_k1",
+    "chord",
     "drift_at_end",
     "final_accuracy",
-    "late_rise",
-    "off_centre",
     "headroom",
     "largest",
+    "late_rise",
+    "off_centre",
     "smallest_step",
     "train_against_test",
 ]
