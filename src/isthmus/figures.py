@@ -58,21 +58,17 @@ def _lines(results: Results, folder: Path) -> list[Path]:
     splits = list(curves.groups("split"))
     ks = sorted(curves.groups("k_steps"))
     colours = plots.sequential(len(ks))
-    figure, panels = plots.canvas(
-        2,
-        len(splits),
-        title=f"{results.study.name}: the line between two copies",
-        note=_note(results, results["pairs"]),
-    )
+    title = f"{results.study.name}: the line between two copies"
+    figure, panels = plots.canvas(len(splits), 2, title=title, note=_note(results, results["pairs"]))
     for index, axes in enumerate(panels):
-        metric, title = _METRICS[index // len(splits)]
-        (split,) = splits[index % len(splits)]
+        (split,) = splits[index // 2]
+        metric, name = _METRICS[index % 2]
         for (k,), colour in zip(ks, colours, strict=True):
             found = curves.where(split=split, k_steps=k)
             longest = found.where(s_steps=max(found["s_steps"]))
             text = f"k = {longest['k'][0]}, s = {longest['s'][0]}"
             _draw_curves(axes, longest, metric, color=colour, label=text)
-        plots.label(axes, f"{split}", "alpha (0: first copy, 1: second)", title)
+        plots.label(axes, str(split), "alpha (0: first copy, 1: second)", name)
     plots.legend(panels[0])
     return plots.save(figure, folder / "lines")
 
