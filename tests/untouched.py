@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -37,8 +37,8 @@ def portrait(model: nn.Module) -> dict[str, Any]:
 
 def generators() -> tuple[Any, ...]:
     """The state of torch's, numpy's and Python's global generators."""
-    kind, keys, *rest = np.random.get_state()  # noqa: NPY002
-    return _bits(torch.get_rng_state()), kind, keys.tobytes(), rest, random.getstate()  # type: ignore[union-attr]
+    kind, keys, *rest = cast(tuple[Any, ...], np.random.get_state())  # noqa: NPY002
+    return _bits(torch.get_rng_state()), kind, keys.tobytes(), rest, random.getstate()
 
 
 def awkward(model: nn.Module) -> nn.Module:

@@ -12,7 +12,7 @@ import re
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -93,6 +93,9 @@ def canvas(
         place = (x / width, y / height, panel[0] / width, panel[1] / height)
         panels.append(figure.add_axes(place, sharey=panels[0] if 0 < index < shared else None))
         _style(panels[-1], numbers=index >= shared or column == 0)
+        # a given place of a label is not searched for, which would draw every number of the axis first
+        panels[-1].xaxis.set_label_coords(0.5, -0.24 / panel[1])
+        panels[-1].yaxis.set_label_coords(-0.44 / panel[0], 0.5)
     return figure, panels
 
 
@@ -108,13 +111,14 @@ def label(axes: Axes, title: str = "", x: str = "", y: str = "") -> None:
     """Name a panel and its axes, with units in parentheses."""
     if title:
         axes.set_title(title, fontsize=_TEXT, color=_INK, loc="left", y=1.03, pad=0)  # a given y is not searched for
-    axes.set_xlabel(x, fontsize=_TEXT, color=_INK, labelpad=2)
-    axes.set_ylabel(y, fontsize=_TEXT, color=_INK, labelpad=3)
+    axes.set_xlabel(x, fontsize=_TEXT, color=_INK)
+    axes.set_ylabel(y, fontsize=_TEXT, color=_INK)
 
 
 def legend(axes: Axes, place: str = "best", title: str | None = None, columns: int = 1) -> None:
     """The legend of a panel."""
-    found = axes.legend(loc=place, fontsize=_SMALL, title=title, ncols=columns, frameon=False, handlelength=1.8)
+    style = {"fontsize": _SMALL, "frameon": False, "handlelength": 1.8}
+    found = axes.legend(loc=cast(Any, place), title=title, ncols=columns, **style)
     found.get_title().set_fontsize(_SMALL)
 
 
@@ -199,7 +203,7 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> list[Path]:
     base = Path(path)
     base.parent.mkdir(parents=True, exist_ok=True)
     png, svg = io.BytesIO(), io.BytesIO()
-    figure.savefig(png, format="png", dpi=_DPI, metadata={"Software": None})
+    figure.savefig(png, format="png", dpi=_DPI, metadata={"Software": None}, pil_kwargs={"compress_level": 2})
     figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
     written = [base.with_name(f"{base.name}.png"), base.with_name(f"{base.name}.svg")]
     for file, content in zip(written, (png.getvalue(), _counted(svg.getvalue())), strict=True):

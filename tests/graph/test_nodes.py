@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ from isthmus.nodes import (
     advance,
 )
 from isthmus.noise import Noise
-from isthmus.recipe import Augment, Schedule, Until
+from isthmus.recipe import Augment, Buffers, Schedule, Until
 from small_studies import MODEL, data, recipe
 
 INIT = Init(MODEL, 3)
@@ -131,7 +131,7 @@ def test_what_cannot_change_a_result_is_not_in_the_key() -> None:
     assert trained(noise=NOISE.but(augmentation=77)).key == plain  # nothing is augmented
     augment = Augment(crop=1)
     assert trained(augment=augment).key != trained(augment=augment, noise=NOISE.but(augmentation=77)).key
-    written_out = {
+    written_out: dict[str, Any] = {
         "drop_last": False,
         "augment": {"crop": 0, "flip": False},
         "precision": "float32",
@@ -222,11 +222,12 @@ def test_impossible_lengths_are_refused() -> None:
 def test_a_merge_is_a_new_root_with_or_without_buffers() -> None:
     pair = (trained(12), trained(12, noise=Noise.of(6)))
     for buffers, carries in (("reset", False), ("keep", True), ("average", True)):
-        merged = Merge(pair, (0.5, 0.5), buffers)  # type: ignore[arg-type]
+        merged = Merge(pair, (0.5, 0.5), cast(Any, buffers))
         on = trained(15, merged)
         assert (on.root, merged.step, merged.has_buffers) == (merged, 12, carries)
     assert not Merge((INIT, Init(MODEL, 4)), (0.5, 0.5), "keep").has_buffers
-    keys = {Merge(pair, shares, b).key for shares in ((0.5, 0.5), (0.4, 0.6)) for b in ("reset", "keep", "average")}  # type: ignore[arg-type]
+    rules: tuple[Buffers, ...] = ("reset", "keep", "average")
+    keys = {Merge(pair, shares, rule).key for shares in ((0.5, 0.5), (0.4, 0.6)) for rule in rules}
     assert len(keys) == 6
 
 

@@ -38,7 +38,7 @@ def files(store: Store, folder: str = "objects") -> list[str]:
 
 
 def test_what_is_put_comes_back(store: Store) -> None:
-    numbers = {"loss": [0.1 + 0.2, float("inf"), float("nan")], "step": 5, "text": "ä", "nested": {"1": [True, None]}}
+    numbers = {"loss": [0.1 + 0.2, float("inf"), float("nan")], "nested": {"1": [True, None]}, "step": 5, "text": "ä"}
     put = store.put(record(summary=numbers, parents={OTHER: "d2"}, ancestry={OTHER: "d2"}), BYTES)
     found = Store(store.root).get(KEY)
     assert repr(found) == repr(put)
@@ -207,8 +207,8 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing_partial(
         with pytest.raises(IsthmusError) as caught:
             store.put(record(), b"more")
     assert str(caught.value) == (
-        f"The store {store.root} cannot be written: {os.strerror(code)}; what it holds is whole, {todo} and run the same"
-        " command again."
+        f"The store {store.root} cannot be written: {os.strerror(code)}; what it holds is whole, {todo} and run the"
+        " same command again."
     )
     assert not store.has(KEY)
     assert files(store, "tmp") == []
@@ -253,7 +253,8 @@ from isthmus.store import Record, Store
 store = Store(sys.argv[1])
 for number in range(100_000):
     key = f"{number:064x}"[::-1]
-    store.put(Record(key, "train", "a state", {}, str(number), summary={"step": number}), bytes(str(number), "ascii") * 40_000)
+    found = Record(key, "train", "a state", {}, str(number), summary={"step": number})
+    store.put(found, bytes(str(number), "ascii") * 40_000)
     print(number, flush=True)
 """
 
@@ -311,8 +312,8 @@ def test_ancestries_join_unless_they_disagree() -> None:
         join_ancestries([a, record(OTHER, ancestry={trunk: "t2"}, label="train mlp 5 -> 8")])
     assert str(caught.value) == (
         "train mlp 5 -> 9 (ab1111111111) and train mlp 5 -> 8 (ab2222222222) cannot be compared: they descend from two"
-        " realisations of their shared ancestor ee4444444444 whose bits differ (t1 and t2), as when it was trained again"
-        " on another device or number of threads; run again with --recompute to train the cheaper side again."
+        " realisations of their shared ancestor ee4444444444 whose bits differ (t1 and t2), as when it was trained"
+        " again on another device or number of threads; run again with --recompute to train the cheaper side again."
     )
     with pytest.raises(Conflict):  # one is itself the other's ancestor
         join_ancestries([record(trunk, digest="t2"), a])

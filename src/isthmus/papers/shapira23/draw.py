@@ -192,8 +192,8 @@ def _f4(look: Look, tables: Tables) -> Figure:
     note = _note(
         tables,
         ("test",),
-        "Line: mean; band: lowest to highest repeat. Prediction cross-entropy: mean of -sum p log q, p of the main branch, q of the",
-        "child; it holds the entropy of p as well, which falls as networks get surer.",
+        "Line: mean; band: lowest to highest repeat. Prediction cross-entropy: mean of -sum p log q, p of the main"
+        " branch, q of the child; it holds the entropy of p as well, which falls as networks get surer.",
         _CHORD,
     )
     quantities = {

@@ -143,7 +143,7 @@ def drift_at_end(quantity: str) -> Callable[[Tables], float]:
 
 
 def off_centre(*, k1: float) -> Callable[[Tables], float]:
-    """How far from 1/2 the alpha of the gap of largest magnitude lies at the end, the largest over this k1 and larger."""
+    """How far from 1/2 the alpha of the largest gap (by magnitude) lies at the end, at most over this k1 and larger."""
 
     def value(tables: Tables) -> float:
         ends = _from(k1, at_end(tables))
@@ -160,7 +160,7 @@ def off_centre(*, k1: float) -> Callable[[Tables], float]:
 
 
 def headroom(limit: float) -> Callable[[Tables], float]:
-    """The final accuracy minus that at the first split from which on every pair ends with an error chord below a limit."""
+    """Final accuracy minus that at the first split from which on every pair ends with an error chord below a limit."""
 
     def value(tables: Tables) -> float:
         ends = at_end(tables, metric="error")

@@ -62,7 +62,7 @@ _RENAMED = ("seed", "k", "s", "k_steps", "s_steps")
 
 
 def _split_names(results: Results) -> dict[str, str]:
-    """ "train:10000" is called "train" (the column ``examples`` counts them); of several parts of a split the largest."""
+    """The part of a split by the split's name: "train:10000" is "train"; of several parts the largest."""
     largest: dict[str, tuple[int, str]] = {}
     for part in results.study.evaluate.parts:
         count = part.count(results.expansion.data)
@@ -78,8 +78,8 @@ def _setup(results: Results, pairs: Table, published: Published) -> Table:
     rows = []
     for (repeat,), group in pairs.where(metric="error").groups("repeat").items():
         steps = max(row["k1_steps"] + row["k2_steps"] for row in group)
-        last = group.where(lambda row, steps=steps: row["k1_steps"] + row["k2_steps"] == steps)
-        accuracy = {row["split"]: 1.0 - row["start"] for row in reversed(last.rows)}
+        last = [row for row in group if row["k1_steps"] + row["k2_steps"] == steps]
+        accuracy = {row["split"]: 1.0 - row["start"] for row in reversed(last)}
         rows.append(
             {
                 "repeat": repeat,
