@@ -29,7 +29,7 @@ LAYERS = (
     },
     {"nodes", "graph", "store", "choices", "execute"},
     {"study"},
-    {"claims", "plots"},
+    {"claims", "plots", "redraw"},
     {"figures", "papers", "report"},
     {"demo", "display"},
     {"cli"},
@@ -41,7 +41,7 @@ TORCH_FREE = {
     *("errors", "hashing", "noise", "curves", "statistics", "tables", "results"),
     *("spec", "recipe", "schedules", "registry", "usercode", "datasets", "importance"),
     *("nodes", "graph", "store", "choices", "execute", "study"),
-    *("claims", "plots", "figures", "papers", "report", "demo", "display", "cli", "__main__"),
+    *("claims", "plots", "redraw", "figures", "papers", "report", "demo", "display", "cli", "__main__"),
     "",  # the package itself
 }
 COMPUTES = {"execute.compute", "execute.worker"}  # the parts of a free package that run in worker processes

@@ -90,10 +90,14 @@ def run(study: Path, /, *, options: Options = _DEFAULT) -> None:
         _explain(found, options)
         return
     from isthmus import figures
+    from isthmus.redraw import draw_if_changed
 
     results = _compute(found, options)
     folder = options.folder(found.name)
-    _written([*results.to_csv(folder), *figures.draw(results, folder)], results, folder)
+    files = results.to_csv(folder)
+    about = found.model_dump(mode="json")
+    files += draw_if_changed(folder, results.tables, lambda: figures.draw(results, folder), about)
+    _written(files, results, folder)
 
 
 @app.command
@@ -124,6 +128,7 @@ def reproduce(
 
 def _reproduce(row: Row, scale: Literal["small", "paper"], options: Options) -> None:
     from isthmus import claims
+    from isthmus.redraw import draw_if_changed
     from isthmus.study.read import from_mapping, override
 
     study = row.study(scale)
@@ -136,11 +141,11 @@ def _reproduce(row: Row, scale: Literal["small", "paper"], options: Options) -> 
     results = _compute(study, options)
     folder = options.folder(f"{row.paper}-{row.name}")
     tables = dict(row.tables(results))
-    tables["claims"] = claims.judge(row.claims, tables)
+    tables |= {"claims": claims.judge(row.claims, tables), "provenance": results["provenance"]}
     files = [folder / f"{name}.csv" for name in tables]
     for path, table in zip(files, tables.values(), strict=True):
         table.to_csv(path)
-    files += row.figures(tables, folder)
+    files += draw_if_changed(folder, tables, lambda: row.figures(tables, folder), study.model_dump(mode="json"))
     for claim in tables["claims"]:
         print(f"{claim['verdict']:>9}  {claim['claim']}: {claim['statistic']} (threshold {claim['threshold']})")
     _written(files, results, folder)

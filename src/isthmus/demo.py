@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 from isthmus import figures
 from isthmus.display import duration, for_stream
 from isthmus.execute import cores
+from isthmus.redraw import draw_if_changed
 from isthmus.study import Results, Study, from_mapping
 from isthmus.study import run as run_study
 
@@ -66,7 +68,8 @@ def run(out: Path, store: Path | None = None, workers: int | None = None) -> Non
     for study, tell in ((branching(), _tell_branching), (from_initial(), _tell_from_initial)):
         results = run_study(study, store or out / "store", workers=workers, display=for_stream())
         folder = out / study.name
-        files += [*results.to_csv(folder), *figures.draw(results, folder)]
+        files += results.to_csv(folder)
+        files += draw_if_changed(folder, results.tables, functools.partial(figures.draw, results, folder))
         tell(results)
     print(f"Tables and figures ({duration(time.monotonic() - began)}):")
     for path in files:

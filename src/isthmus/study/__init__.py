@@ -24,6 +24,7 @@ from isthmus.study.model import (
     Study,
     To,
 )
+from isthmus.study.provenance import provenance_table
 from isthmus.study.read import from_mapping, load
 from isthmus.study.tables import tables
 from isthmus.tables import Table
@@ -53,7 +54,8 @@ class Results:
 
     Attributes:
         study: what was run.
-        tables: ``pairs`` or ``paths``, ``curves``, ``networks``, ``seeds``.
+        tables: ``pairs`` or ``paths``, ``curves``, ``networks``, ``seeds``, and ``provenance``: by what they were
+            computed.
         expansion: the nodes, for those who want more than the tables.
         computed: how many nodes this call computed; 0 when the store had everything.
     """
@@ -148,7 +150,8 @@ def run(
         computed = _recompute(expansion, store, setting, display or _Silent())
     else:
         executor("local")(found, store, setting, display or _Silent())
-    return Results(study, tables(expansion, store), expansion, computed)
+    found_tables = tables(expansion, store) | {"provenance": provenance_table(expansion.targets, store)}
+    return Results(study, found_tables, expansion, computed)
 
 
 def _recompute(expansion: Expansion, store: Store, setting: Setting, display: Display) -> int:
