@@ -106,15 +106,28 @@ def test_a_plane_has_two_coordinates_and_no_barrier() -> None:
     found = PathResult(grid, LOSSES[:3], ERRORS[:3], NormStats("none"))
     assert found.table().columns == ("coordinate_0", "coordinate_1", "loss", "error")
     assert found.table()["coordinate_1"] == [0.0, 0.5, 0.75]
-    with pytest.raises(BadInput, match=r"found shapes \(3, 2\) and \(3,\)"):
+    with pytest.raises(BadInput, match="a result on 2 coordinates has none"):
         found.barrier()
 
 
-def test_points_outside_the_segment_have_no_barrier_but_a_curve() -> None:
+def test_points_outside_the_segment_are_left_out_of_barriers() -> None:
     found = PathResult(np.array([-0.5, 0.0, 0.5, 1.0, 1.5]), LOSSES, ERRORS, NormStats("none"))
     assert len(found.table()) == 5
+    inside = PathResult(np.array([0.0, 0.5, 1.0]), LOSSES[1:4], ERRORS[1:4], NormStats("none"))
+    for metric in ("loss", "error"):
+        assert found.barriers(metric) == inside.barriers(metric)
+        assert found.gap(metric).tolist() == inside.gap(metric).tolist()
+    assert found.shape(10) == inside.shape(10)
     with pytest.raises(ValueError, match="rise from 0 to 1"):
-        found.barrier()
+        PathResult(np.array([-0.5, 0.1, 0.5, 1.0, 1.5]), LOSSES, ERRORS, NormStats("none")).barrier()
+
+
+def test_the_repr_is_a_line_that_says_what_was_found() -> None:
+    found = PathResult(ALPHAS, LOSSES, ERRORS, NormStats("recompute", 256, 1024))
+    text = repr(found)
+    assert text.startswith(f"PathResult(5 points, {LOSSES.shape[1]} examples; ")
+    assert f"{found.loss.max():.4g}" in text
+    assert "recompute (batch 256, examples 1024)" in text
 
 
 def test_norm_stats_say_what_they_depend_on() -> None:

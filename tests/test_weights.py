@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from isthmus import weights
+from isthmus import paths, weights
 from isthmus.errors import BadWeights
 from isthmus.weights import Kind, Weights
 
@@ -576,3 +576,24 @@ def test_lazy_conjugates_have_the_digest_of_their_values() -> None:
 def test_one_element_of_a_larger_tensor_has_the_digest_of_its_value() -> None:
     column = torch.tensor([[1.5, 2.5], [3.5, 4.5]])[:1, 1]  # contiguous, though its stride is 2
     assert weights.digest({"w": column}) == weights.digest({"w": torch.tensor([2.5])})
+
+
+@pytest.mark.parametrize("wrong", [nn.Linear(2, 3), [torch.ones(2)], {"w": 1.5}])
+def test_what_is_no_state_dict_is_refused(wrong: Any) -> None:
+    right = {"w": torch.full((2,), 0.7)}
+    calls: tuple[Callable[[], object], ...] = (
+        lambda: weights.lerp(right, wrong, 0.3),
+        lambda: weights.distance(wrong, right),
+        lambda: weights.norm(wrong),
+        lambda: paths.line(wrong, right),
+    )
+    for call in calls:
+        with pytest.raises(BadWeights, match=r"Expected a mapping of names to tensors|must be a tensor"):
+            call()
+
+
+@pytest.mark.parametrize("coefficients", [(0.5, math.nan), (math.inf, 0.2)])
+def test_coefficients_that_are_not_finite_are_refused(coefficients: tuple[float, float]) -> None:
+    state = {"w": torch.full((2,), 0.7)}
+    with pytest.raises(BadWeights, match="coefficients must be finite"):
+        weights.weighted_sum([state, state], coefficients)

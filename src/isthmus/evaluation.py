@@ -24,7 +24,7 @@ from isthmus import generators, losses, normalisation
 from isthmus.errors import BadInput, BadWeights, IsthmusWarning, nearest
 from isthmus.examples import Examples, Lent
 from isthmus.firstlayer import FirstLayer
-from isthmus.networks import private_copy
+from isthmus.networks import forward, private_copy
 from isthmus.paths import Coordinate, Path, line
 from isthmus.results import NormStats, PairResult, PathResult
 from isthmus.weights import State, Weights
@@ -64,7 +64,8 @@ def evaluate_path(
         norm_stats: where normalisation statistics come from: ``recompute``, ``interpolate``, ``batch``, ``keep`` or
             ``init``. By default ``recompute`` where ``stats_data`` is given, else ``interpolate`` with a warning.
             A model without such layers needs none, and the result says ``none``.
-        stats_data: un-augmented training examples for ``recompute``, in a fixed mixed order.
+        stats_data: un-augmented training examples for ``recompute``, in a fixed mixed order; a pair as ``data``, or
+            the inputs alone.
         stats_batch: examples a batch for ``recompute``.
         stats_examples: how many of them to read at most.
         batch_size: examples a batch; by default a power of two from 128 to 2,048 that holds about a million numbers.
@@ -93,7 +94,7 @@ def evaluate_path(
     for name, number in (("batch_size", size), ("stats_batch", stats_batch), ("stats_examples", stats_examples)):
         if number < 1:
             raise BadInput(f"{name} must be at least 1, found {number}.")
-    stats_examples_found = Examples.of(stats_data) if stats_data is not None else None
+    stats_examples_found = _stats_examples(stats_data)
     bench = _Bench(model, path, examples, precision)
     mode, notes = _mode(bench.model, norm_stats, stats_examples_found)
     bench.check_buffers(mode)
@@ -152,6 +153,13 @@ def _points(alphas: int | Sequence[Coordinate], path: Path) -> list[Coordinate]:
     if (array.shape[1] if array.ndim == 2 else 1) != path.dimensions:
         raise BadInput(f"A {path.name} path takes {path.dimensions} number(s) a point, found {array[0].tolist()!r}.")
     return [float(at) for at in array.flat] if path.dimensions == 1 else [tuple(at) for at in array.tolist()]
+
+
+def _stats_examples(data: Any) -> Examples | None:
+    """The examples that statistics are measured on; their targets do not matter."""
+    if isinstance(data, Tensor | np.ndarray):
+        data = data, np.zeros(len(data) if data.ndim else 0, np.int64)
+    return None if data is None else Examples.of(data)
 
 
 def _integer(value: object) -> int | None:
@@ -318,14 +326,7 @@ class _Bench:
 
     def forward(self, model: nn.Module, inputs: Tensor) -> Tensor:
         """The model's outputs in the precision asked for."""
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-            outputs: Any = model(inputs)
-        if not isinstance(outputs, Tensor):
-            raise BadInput(
-                f"The model must return one tensor, found {type(outputs).__name__}; wrap it in a module that returns"
-                " its logits."
-            )
-        return outputs
+        return forward(model, inputs, self.precision)
 
     def write(self, at: Coordinate, statistics: normalisation.Statistics) -> None:
         """Put the model at a point of the path, in place."""

@@ -87,6 +87,15 @@ class PathResult:
     notes: tuple[str, ...] = ()
     pair: PairResult | None = None
 
+    def __repr__(self) -> str:
+        points, examples = self.per_example_loss.shape
+        lost = ", ".join(f"{value:.4g}" for value in (self.loss[0], self.loss.max(), self.loss[-1]))
+        error = "" if self.per_example_error is None else f"; error {self.error[0]:.2%}, {self.error[-1]:.2%}"
+        return (
+            f"PathResult({points} points, {examples} examples; loss at the first point, at most, at the last: {lost}"
+            f"{error} at the ends; norm_stats {self.norm_stats})"
+        )
+
     @property
     def loss(self) -> Doubles:
         """Mean loss at each point, shape (points,)."""
@@ -111,20 +120,31 @@ class PathResult:
         return self.loss if metric == "loss" else self.error
 
     def barrier(self, definition: str = "chord", metric: Metric = "loss") -> float:
-        """The barrier of a name in :data:`isthmus.curves.DEFINITIONS`; loss in its own unit, error as a share."""
-        return curves.barrier(self.alphas, self.curve(metric), definition)
+        """The barrier of a name in :data:`isthmus.curves.DEFINITIONS`; loss in its own unit, error as a share.
+
+        It is that of the path from 0 to 1: points outside are left out.
+        """
+        alphas, values = self._between(self.curve(metric))
+        return curves.barrier(alphas, values, definition)
+
+    def _between(self, values: Doubles) -> tuple[Doubles, Doubles]:
+        """The points with alphas in [0, 1]."""
+        if self.alphas.ndim > 1:
+            raise BadInput(f"A path has a barrier, a result on {self.alphas.shape[1]} coordinates has none.")
+        inside = (self.alphas >= 0.0) & (self.alphas <= 1.0)
+        return self.alphas[inside], values[inside]
 
     def barriers(self, metric: Metric = "loss") -> dict[str, float]:
         """Every named barrier."""
         return {name: self.barrier(name, metric) for name in curves.DEFINITIONS}
 
     def gap(self, metric: Metric = "loss") -> Doubles:
-        """The signed gap above the chord at each point."""
-        return curves.gap(self.alphas, self.curve(metric))
+        """The signed gap above the chord at each point from 0 to 1."""
+        return curves.gap(*self._between(self.curve(metric)))
 
     def shape(self, classes: int | None = None) -> curves.Shape:
         """The shape label of the loss curve, for a path from initial to final weights."""
-        return curves.shape(self.alphas, self.loss, classes)
+        return curves.shape(*self._between(self.loss), classes)
 
     def table(self) -> Table:
         """A row a point: the coordinate, loss, error."""

@@ -129,7 +129,10 @@ def _infer_kind(name: str, tensor: Tensor) -> Kind:
 
 def kinds(state: State) -> Mapping[str, Kind]:
     """The kind of each entry: as the module knew it, or inferred for a plain dict."""
-    return state.kinds if isinstance(state, Weights) else {n: _infer_kind(n, t) for n, t in state.items()}
+    if isinstance(state, Weights):
+        return state.kinds
+    _check_mapping(state, "the weights")
+    return {name: _infer_kind(name, tensor) for name, tensor in state.items()}
 
 
 def parameters(state: State, *, buffers: bool = False) -> dict[str, Tensor]:
@@ -147,8 +150,10 @@ def check_match(a: State, b: State, *, names: tuple[str, str] = ("the first weig
     """Refuse two sets of weights that differ in names, shapes or types.
 
     Raises:
-        BadWeights: naming the tensor, what the first has and what the second has.
+        BadWeights: naming the tensor, what the first has and what the second has; or one is no state dict.
     """
+    _check_mapping(a, names[0])
+    _check_mapping(b, names[1])
     for name in a:
         if name not in b:
             raise BadWeights(f"Tensor {name!r} is in {names[0]} but not in {names[1]}{nearest(name, b)}")
@@ -167,6 +172,17 @@ def check_match(a: State, b: State, *, names: tuple[str, str] = ("the first weig
                 f"Tensor {name!r} is {tensor.dtype} in {names[0]} and {other.dtype} in {names[1]};"
                 " convert one of them first."
             )
+
+
+def _check_mapping(state: object, name: str) -> None:
+    if not isinstance(state, Mapping):
+        raise BadWeights(
+            f"Expected a mapping of names to tensors, such as model.state_dict(), as {name}, found"
+            f" {type(state).__name__}."
+        )
+    for key, tensor in state.items():
+        if not isinstance(tensor, Tensor):
+            raise BadWeights(f"Entry {key!r} of {name} must be a tensor, found {type(tensor).__name__}.")
 
 
 def _like(template: State, tensors: dict[str, Tensor]) -> Weights:
@@ -223,10 +239,12 @@ def weighted_sum(states: Sequence[State], coefficients: Sequence[float]) -> Weig
     buffers come from the state with the largest coefficient (the first of equals).
 
     Raises:
-        BadWeights: no states, another number of coefficients, or states that do not match.
+        BadWeights: no states, another number of coefficients or one that is not finite, or states that do not match.
     """
     if not states or len(states) != len(coefficients):
         raise BadWeights(f"A weighted sum needs one coefficient a state, found {len(states)} and {len(coefficients)}.")
+    if not all(map(math.isfinite, coefficients)):
+        raise BadWeights(f"The coefficients must be finite numbers, found {list(coefficients)}.")
     for index, state in enumerate(states[1:], start=2):
         check_match(states[0], state, names=("state 1", f"state {index}"))
     return _like(
