@@ -17,14 +17,18 @@ VARIABLE = "ISTHMUS_DATA"
 
 def missing(name: str, root: Path | None, places: Iterable[str], what: str) -> MissingData:
     """The error for a data set that is at none of its ``places`` under ``root``; ``what`` is to be fetched."""
-    how = f"name the folder with --data or the environment variable {VARIABLE}"
+    places = list(places)
     if root is None:
+        wanted = " or ".join("DIR" if place == "." else f"DIR/{place}" for place in places)
         return MissingData(
-            f"Data set {name} needs files, and no data folder is named: fetch {what}, put it in a folder as "
-            f"{' or '.join(places)}, and {how}."
+            f"Data set {name} needs files, and no data folder is named: fetch {what}, put it at {wanted}, and name"
+            f" the folder DIR with --data or the environment variable {VARIABLE}."
         )
     looked = ", ".join(str(root / place) for place in places)
-    return MissingData(f"Data set {name} is at none of {looked}: fetch {what}, put it at one of these, and {how}.")
+    return MissingData(
+        f"Data set {name} is at none of {looked}: fetch {what}, put it at one of these, or name another folder with"
+        f" --data or the environment variable {VARIABLE}."
+    )
 
 
 def read(path: Path) -> bytes:

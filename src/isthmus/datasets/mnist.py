@@ -25,7 +25,7 @@ FOLDERS = ("MNIST/raw", "mnist", ".")
 PARTS = ("train", "t10k")
 KINDS = {"images-idx3": 3, "labels-idx1": 1}
 ARCHIVE = "mnist.npz"
-WHERE = "the four idx files of MNIST (http://yann.lecun.com/exdb/mnist/ or a mirror), or Keras' mnist.npz"
+WHERE = "the four idx files of MNIST (such as from https://ossci-datasets.s3.amazonaws.com/mnist/), or Keras' mnist.npz"
 PUBLISHED = "119f66deccc3a91edebaa72ff1e6b2b6de1d2fc781c1140a6daa8aa22d383815"
 """The digest of the published data, whichever of the formats they are read from."""
 
