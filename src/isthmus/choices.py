@@ -21,6 +21,8 @@ Numbers = Mapping[str, Any]
 
 def top(found: Numbers, *, offset: int = 0) -> float:
     """The alpha at which the loss along a path is highest, or so many grid points after (before) it."""
+    if np.isnan(found["loss"]).all():
+        raise BadInput("The path has no top: its loss is NaN at every point.")
     index = int(np.nanargmax(found["loss"])) + offset
     if not 0 <= index < len(found["alphas"]):
         raise BadInput(f"There is no grid point {offset:+d} from the top of the path at index {index - offset}.")

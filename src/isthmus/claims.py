@@ -16,7 +16,7 @@ from isthmus.errors import BadInput
 from isthmus.statistics import Verdict, interval, judge_count, judge_mean
 from isthmus.tables import Table
 
-__all__ = ["COLUMNS", "Claim", "Tables", "Values", "judge", "per_seed"]
+__all__ = ["COLUMNS", "Claim", "Tables", "Values", "judge", "per_seed", "sentence"]
 
 Tables = Mapping[str, Table]
 Values = Mapping[Any, float | str]
@@ -134,6 +134,22 @@ def judge(claims: Iterable[Claim], tables: Tables) -> Table:
     return Table.of((_row(claim, _values(claim, tables)) for claim in claims), COLUMNS)
 
 
+def sentence(row: Mapping[str, Any]) -> str:
+    """A row of :func:`judge` in words, without its verdict: what was found, the threshold, how many seeds that is."""
+    right, _, seeds = row["right"].partition("/")
+    found = "no number" if row["mean"] is None else f"mean {row['mean']:.4g}"
+    if row["rule"] == "mean":
+        basis = f"over {_seeds(int(seeds))}" + (f", 95 % interval {row['interval']}" if row["interval"] else "")
+    else:
+        basis = f"{right} of {_seeds(int(seeds))} on the right side"
+    reason = f" ({row['reason']})" if row["reason"] else ""
+    return f"{row['claim']}: {row['statistic']}: {found}, threshold {row['threshold']}, {basis}{reason}."
+
+
+def _seeds(count: int) -> str:
+    return "1 seed" if count == 1 else f"{count} seeds"
+
+
 def _values(claim: Claim, tables: Tables) -> Values:
     try:
         return claim.values(_Tables(tables))
@@ -194,5 +210,7 @@ def _reason(claim: Claim, values: Values, rule: str, verdict: Verdict) -> str:
         return "there are no numbers"
     if rule == "count":
         needed, of = claim.needed(len(values))
-        return f"{len(values)} seeds, the rule asks for {needed} of {of}"
+        return f"{_seeds(len(values))}, the rule asks for {needed} of {of}"
+    if any(math.isinf(value) for value in _present(values)):
+        return "a number is infinite, so there is no interval"
     return "the interval straddles the threshold"

@@ -66,9 +66,22 @@ class Options:
         Parameter(negative=(), help="Train stored networks again whose ancestor was trained again with other bits."),
     ] = False
 
-    def folder(self, name: str) -> Path:
-        """Where the files of a study go."""
-        return self.out or Path("isthmus-out") / name
+    def folder(self, name: str, *, alone: bool = True) -> Path:
+        """Where the files of a study go: ``--out`` itself, or a folder in it where several studies share it.
+
+        Raises:
+            BadInput: no files can be written there, which is better known before a run than after it.
+        """
+        if self.out is None:
+            return _writable(Path("isthmus-out") / name)
+        return _writable(self.out if alone else self.out / name)
+
+
+def _writable(folder: Path) -> Path:
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise BadInput(f"No files can be written into {folder}: {there} is no folder that may be written to.")
+    return folder
 
 
 _DEFAULT = Options()
@@ -92,8 +105,8 @@ def run(study: Path, /, *, options: Options = _DEFAULT) -> None:
     from isthmus import figures
     from isthmus.redraw import draw_if_changed
 
-    results = _compute(found, options)
     folder = options.folder(found.name)
+    results = _compute(found, options)
     files = results.to_csv(folder)
     about = found.model_dump(mode="json")
     files += draw_if_changed(folder, results.tables, lambda: figures.draw(results, folder), about)
@@ -121,12 +134,13 @@ def reproduce(
     """
     from isthmus import papers
 
-    chosen = [papers.row(paper, name) for name in rows or papers.names(paper)]
+    found = [papers.row(paper, name) for name in rows or papers.names(paper)]
+    chosen = {row.name: row for row in found}.values()
     for row in chosen:
-        _reproduce(row, scale, options)
+        _reproduce(row, scale, options, alone=len(chosen) == 1)
 
 
-def _reproduce(row: Row, scale: Literal["small", "paper"], options: Options) -> None:
+def _reproduce(row: Row, scale: Literal["small", "paper"], options: Options, *, alone: bool) -> None:
     from isthmus import claims
     from isthmus.redraw import draw_if_changed
     from isthmus.study.read import from_mapping, override
@@ -138,8 +152,8 @@ def _reproduce(row: Row, scale: Literal["small", "paper"], options: Options) -> 
     if options.dry_run:
         _explain(study, options)
         return
+    folder = options.folder(f"{row.paper}-{row.name}", alone=alone)
     results = _compute(study, options)
-    folder = options.folder(f"{row.paper}-{row.name}")
     tables = dict(row.tables(results))
     tables |= {"claims": claims.judge(row.claims, tables), "provenance": results["provenance"]}
     files = [folder / f"{name}.csv" for name in tables]
@@ -147,7 +161,7 @@ def _reproduce(row: Row, scale: Literal["small", "paper"], options: Options) -> 
         table.to_csv(path)
     files += draw_if_changed(folder, tables, lambda: row.figures(tables, folder), study.model_dump(mode="json"))
     for claim in tables["claims"]:
-        print(f"{claim['verdict']:>9}  {claim['claim']}: {claim['statistic']} (threshold {claim['threshold']})")
+        print(f"{claim['verdict']:>9}  {claims.sentence(claim)}")
     _written(files, results, folder)
 
 
@@ -194,7 +208,7 @@ def _explain(study: Study, options: Options) -> None:
     from isthmus.study import prepare
 
     with tempfile.TemporaryDirectory() as empty:
-        place = options.store if options.store.is_dir() else Path(empty)
+        place = options.store if options.store.exists() else Path(empty)
         expansion, plan = prepare(study, _store(place), data_root=options.data, device=_device(options.device))
     print(json.dumps(study.model_dump(mode="json", exclude_none=True), indent=1))
     kinds = Counter(node.kind for node in plan.pending.values())
@@ -220,20 +234,20 @@ def demo(
     """Show what isthmus does on data that it ships with, in about a minute."""
     from isthmus import demo as demonstration
 
-    demonstration.run(out, store, workers)
+    demonstration.run(_writable(out), store, workers)
 
 
 @app.command
 def data(*, data: Data = None) -> None:
     """List the data sets: which are at hand, how many examples, where their files belong."""
     from isthmus import datasets
-    from isthmus.errors import BadData
+    from isthmus.errors import BadData, MissingData
 
     for name in datasets.names():
         try:
             found = datasets.load(name, data)
         except BadData as error:
-            print(f"{name:16} not at hand. {error}")
+            print(f"{name:16} {'not at hand' if isinstance(error, MissingData) else 'damaged'}. {error}")
             continue
         sizes = f"{len(found.train):,} + {len(found.test):,} examples, {found.classes} classes"
         print(f"{name:16} {sizes}, {found.digest[:12]}")
@@ -269,16 +283,18 @@ def show(key: str, /, *, store: Where = STORE) -> None:
 
 
 @app.command
-def forget(*keys: str, store: Where = STORE) -> None:
+def forget(key: str, /, *more: str, store: Where = STORE) -> None:
     """Delete results by key; what needs them computes them again.
 
     Parameters
     ----------
-    keys
-        Keys of results, or their first digits (at least four).
+    key
+        The key of a result, or its first digits (at least four).
+    more
+        Further keys.
     """
     place = _existing(store)
-    for record in [place.find(key) for key in keys]:
+    for record in {found.key: found for found in map(place.find, (key, *more))}.values():
         place.delete(record.key)
         print(f"forgot {record.key[:12]} ({record.label})")
 
@@ -323,6 +339,8 @@ def _guarded(arguments: list[str] | None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        return _complain(f"{error.filename or 'A file'}: {error.strerror or error}.", 1)
     return 0
 
 

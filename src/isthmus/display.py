@@ -9,7 +9,7 @@ from typing import TextIO
 from isthmus.graph import Plan
 from isthmus.store import Record
 
-__all__ = ["Bars", "Lines", "for_stream"]
+__all__ = ["Bars", "Lines", "duration", "for_stream"]
 
 
 class _Clock:
@@ -108,10 +108,10 @@ class Bars:
         from rich.progress import BarColumn, Progress, TextColumn
 
         self.bars = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             TextColumn("{task.percentage:>3.0f}%"),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
             console=Console(file=stream),
             transient=True,
         )

@@ -27,7 +27,7 @@ class Examples:
     Attributes:
         inputs: shape (examples, ...). uint8 pictures are scaled to [0, 1] if ``pixels``.
         targets: shape (examples, ...); integer classes or floats.
-        mean, std: per channel, on [0, 1] pixels; empty for none.
+        mean, std: per channel, on [0, 1] pixels; empty for none. Other inputs come normalised.
         pixels: inputs are pictures whose values are divided by 255.
         channels_last: batches of pictures come in channels-last memory format, which convolutions prefer;
             a module that calls ``view`` on its activations needs it off.
@@ -39,6 +39,16 @@ class Examples:
     std: tuple[float, ...] = ()
     pixels: bool = False
     channels_last: bool = False
+
+    def __post_init__(self) -> None:
+        shape = tuple(self.inputs.shape)
+        if (self.mean or self.channels_last) and len(shape) != 4:
+            raise BadData(f"Expected pictures of shape (examples, channels, height, width), found {shape}.")
+        if (self.mean or self.std) and not (self.pixels and len(self.mean) == len(self.std) == shape[1]):
+            raise BadData(
+                "A normalisation needs pixels=True and a mean and a deviation for each channel, found"
+                f" pixels={self.pixels}, {len(self.mean)} and {len(self.std)} for inputs of shape {shape}."
+            )
 
     @classmethod
     def of(
@@ -92,7 +102,7 @@ class Examples:
     def _ready(self, raw: Tensor, *, augmented: bool) -> Tensor:
         layout = torch.channels_last if self.channels_last else torch.contiguous_format
         if not self.pixels:
-            return raw.contiguous(memory_format=layout) if augmented else raw
+            return raw.contiguous(memory_format=layout) if augmented or self.channels_last else raw
         ready = raw.to(torch.float32, memory_format=layout, copy=True)
         if not self.mean:
             return ready.div_(255.0)

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 
 __all__ = ["draw"]
 
-_METRICS = (("loss", "loss"), ("error", "error rate"))
-_SECONDARY = {"lw": 1.0, "ls": "--"}
+_METRICS = (("loss", "loss (nats)"), ("error", "error rate (share)"))
+_DASHES: tuple[Any, ...] = ("--", ":", (0, (6, 1.5, 1, 1.5)), (0, (2, 1)))
+_BLOCKS = plots.CATEGORICAL[:-1]  # black is the whole network's
 
 
 def draw(results: Results, folder: Path) -> list[Path]:
@@ -34,13 +35,17 @@ def draw(results: Results, folder: Path) -> list[Path]:
     return files
 
 
-def _note(results: Results, table: Table) -> str:
-    """What has to be said under a figure of a study."""
+def _note(results: Results, table: Table, each: int = 1, what: str = "") -> str:
+    """What has to be said under a figure of a study in which a seed has so many curves (``each``) of a kind."""
     seeds = len(results.study.seeds)
     examples = ", ".join(
         f"{split}: {rows['examples'][0]:,} examples" for (split,), rows in table.groups("split").items()
     )
-    spread = f"Mean of {seeds} seeds, band from the lowest to the highest" if seeds > 1 else "One seed"
+    spread = f"Mean of {seeds} seeds" if seeds > 1 else "One seed"
+    if each > 1:
+        spread += f" with {each} {what} each" if seeds > 1 else f", mean of its {each} {what}"
+    if seeds * each > 1:
+        spread += ", band from the lowest to the highest"
     norm = table["norm_stats"][0]
     statistics = "" if norm == "none" else f" Normalisation statistics: {norm}."
     return f"{results.study.model.name} on {results.study.data.name}. {spread}. {examples}.{statistics}"
@@ -59,7 +64,8 @@ def _lines(results: Results, folder: Path) -> list[Path]:
     ks = sorted(curves.groups("k_steps"))
     colours = plots.sequential(len(ks))
     title = f"{results.study.name}: the line between two copies"
-    figure, panels = plots.canvas(len(splits), 2, title=title, note=_note(results, results["pairs"]))
+    note = _note(results, results["pairs"], len(set(curves["pair"])), "pairs")
+    figure, panels = plots.canvas(len(splits), 2, title=title, note=note)
     for index, axes in enumerate(panels):
         (split,) = splits[index // 2]
         metric, name = _METRICS[index % 2]
@@ -86,9 +92,7 @@ def _blocks(results: Results, folder: Path) -> list[Path]:
         )
         for axes, (metric, title) in zip(panels, _METRICS, strict=True):
             for index, ((block,), rows) in enumerate(found.groups("block").items()):
-                colour = plots.CATEGORICAL[(index - 1) % len(plots.CATEGORICAL)] if index else "#000000"
-                style = {"lw": 2.0} if not index else _SECONDARY
-                _draw_curves(axes, rows, metric, color=colour, label=str(block), **style)
+                _draw_curves(axes, rows, metric, label=str(block), **_look(index))
             first, _, second = path.partition("->")
             plots.label(axes, "", f"alpha (0: {first}, 1: {second})", title)
         plots.legend(panels[0], title="what moves")
@@ -96,21 +100,31 @@ def _blocks(results: Results, folder: Path) -> list[Path]:
     return files
 
 
+def _look(index: int) -> dict[str, Any]:
+    """The line of the whole network (0), then of block after block: a colour each, other dashes when they run out."""
+    if not index:
+        return {"color": plots.CATEGORICAL[-1], "lw": 2.0}
+    turn, colour = divmod(index - 1, len(_BLOCKS))
+    return {"color": _BLOCKS[colour], "lw": 1.0, "ls": _DASHES[turn % len(_DASHES)]}
+
+
 def _after_merge(results: Results, folder: Path) -> list[Path]:
     """Accuracy of the merge and of the copies as training goes on, a panel a k, at the longest s of each."""
     networks = results["networks"]
     split = results.study.evaluate.on[0]
     per_epoch = results.expansion.steps_per_epoch
-    ks = sorted(networks.where(lambda row: row["after_steps"] > 0).groups("k_steps"))
+    after = networks.where(lambda row: row["after_steps"] > 0)
+    ks = sorted(after.groups("k_steps"))
+    copies = set(networks.where(lambda row: row["network"] not in ("merge", "trunk at k"))["network"])
     figure, panels = plots.canvas(
         1,
         len(ks),
         title=f"{results.study.name}: training on from the merge ({split})",
-        note=_note(results, networks.where(split=split)),
+        note=_note(results, networks.where(split=split), len(copies), "copies"),
     )
     for axes, (k,) in zip(panels, ks, strict=True):
         found = networks.where(split=split, k_steps=k)
-        found = found.where(s_steps=max(found.where(lambda row: row["after_steps"] > 0)["s_steps"]))
+        found = found.where(s_steps=max(after.where(k_steps=k)["s_steps"]))
         for merged in (True, False):
             groups = [
                 rows for (_, name), rows in found.groups("seed", "network").items() if (name == "merge") == merged
@@ -120,6 +134,6 @@ def _after_merge(results: Results, folder: Path) -> list[Path]:
             colour = plots.CATEGORICAL[1 if merged else 0]
             marker = plots.MARKERS[1 if merged else 0]
             plots.band(axes, times, [group["accuracy"] for group in groups], color=colour, marker=marker, label=text)
-        plots.label(axes, f"k = {found['k'][0]}, s = {found['s'][0]}", "epochs after the merge", "accuracy")
+        plots.label(axes, f"k = {found['k'][0]}, s = {found['s'][0]}", "epochs after the merge", "accuracy (share)")
     plots.legend(panels[0])
     return plots.save(figure, folder / "after-merge")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from isthmus.nodes import Node, State, Train
 from isthmus.store import Store
 
-__all__ = ["Plan", "plan", "stale", "walk"]
+__all__ = ["Plan", "on_the_way", "plan", "stale", "walk"]
 
 
 @dataclass(frozen=True)
@@ -19,11 +19,13 @@ class Plan:
         pending: what the store lacks, by key, in an order in which everything comes after what it needs.
         needs: for each pending node, the keys of the pending nodes that come first.
         present: how many of the wanted results the store has already.
+        starts: for pending trained states, the step of the nearest state on the way that the store has.
     """
 
     pending: Mapping[str, Node] = field(default_factory=dict)
     needs: Mapping[str, frozenset[str]] = field(default_factory=dict)
     present: int = 0
+    starts: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def cost(self) -> float:
@@ -31,13 +33,14 @@ class Plan:
         return sum(self.cost_of(key) for key in self.pending)
 
     def cost_of(self, key: str) -> float:
-        """The cost of one node, from the nearest state of its trajectory that comes before it in the plan."""
+        """The cost of one node, from the nearest state of its trajectory in the store or before it in the plan."""
         node = self.pending[key]
         if not isinstance(node, Train):
             return node.cost
         before = [self.pending[need] for need in self.needs[key]]
-        start = max((n.step for n in before if isinstance(n, Train) and n.trajectory == node.trajectory), default=0)
-        return 3.0 * (node.stop - max(start, node.root.step)) * node.recipe.batch_size
+        steps = [n.step for n in before if isinstance(n, Train) and n.trajectory == node.trajectory]
+        start = max([node.root.step, self.starts.get(key, 0), *steps])
+        return 3.0 * (node.stop - start) * node.recipe.batch_size
 
 
 def walk(targets: Iterable[Node]) -> dict[str, Node]:
@@ -82,12 +85,21 @@ def plan(targets: Iterable[Node], store: Store) -> Plan:
     for states in trajectories.values():
         states.sort(key=lambda state: state.stop)
         for index, after in enumerate(states):
-            on_the_way = (before for before in reversed(states[:index]) if after.at(before.stop).key == before.key)
-            if (last := next(on_the_way, None)) is not None:
+            earlier = (before for before in reversed(states[:index]) if after.at(before.stop).key == before.key)
+            if (last := next(earlier, None)) is not None:
                 needs[after.key].add(last.key)
     frozen = {key: frozenset(found) for key, found in needs.items()}
     ordered = _ordered(pending, frozen)
-    return Plan(ordered, frozen, sum(node.key not in pending for node in targets))
+    ways = {key: next(on_the_way(node, store), None) for key, node in pending.items() if isinstance(node, Train)}
+    starts = {key: way.stop for key, way in ways.items() if way is not None}
+    return Plan(ordered, frozen, sum(node.key not in pending for node in targets), starts)
+
+
+def on_the_way(node: Train, store: Store) -> Iterator[Train]:
+    """The states between the root of a trained state and itself that the store has, the last first."""
+    for step, key in store.states(node.trajectory, node.stop - 1):
+        if step > node.root.step and (way := node.at(step)).key == key:
+            yield way
 
 
 def _ordered(pending: Mapping[str, Node], needs: Mapping[str, frozenset[str]]) -> dict[str, Node]:
@@ -109,14 +121,24 @@ def _ordered(pending: Mapping[str, Node], needs: Mapping[str, frozenset[str]]) -
 def stale(targets: Iterable[Node], store: Store) -> list[str]:
     """The keys of stored states that descend from a realisation which the store no longer holds, ancestors first.
 
-    They can be measured against each other, but not against what was trained anew.
+    They can be measured against each other, but not against what was trained anew. States that were saved on
+    the way to another are among them.
     """
     held: dict[str, str] = {}
-    found = []
-    for key, node in walk(targets).items():
-        if not isinstance(node, State) or (record := store.record(key)) is None:
+    found: dict[str, None] = {}
+    for key in _states(targets, store):
+        if (record := store.record(key)) is None:
             continue
-        held[key] = record.digest
-        if any(ancestor in held and held[ancestor] != digest for ancestor, digest in record.ancestry.items()):
-            found.append(key)
-    return found
+        if any(held.get(ancestor, digest) != digest for ancestor, digest in record.ancestry.items()):
+            found[key] = None
+        else:
+            held[key] = record.digest
+    return list(found)
+
+
+def _states(targets: Iterable[Node], store: Store) -> Iterator[str]:
+    for key, node in walk(targets).items():
+        if isinstance(node, Train):
+            yield from reversed([way.key for way in on_the_way(node, store)])
+        if isinstance(node, State):
+            yield key

@@ -29,7 +29,7 @@ def el2n(logits: Any, labels: Any) -> npt.NDArray[np.float64]:
     >>> el2n([[0.0, 0.0, 0.0, 0.0]], [2]).round(4)
     array([0.866])
     """
-    values, wanted = np.asarray(_plain(logits), dtype=np.float64), np.asarray(_plain(labels))
+    values, wanted = _numbers(logits), np.asarray(_plain(labels))
     if values.ndim == 2:
         values = values[None]
     if values.ndim != 3 or wanted.shape != values.shape[1:2] or wanted.dtype.kind not in "iu":
@@ -48,6 +48,13 @@ def el2n(logits: Any, labels: Any) -> npt.NDArray[np.float64]:
     return scores
 
 
+def _numbers(values: Any) -> npt.NDArray[np.float64]:
+    try:
+        return np.asarray(_plain(values), dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise BadInput(f"Expected an array of numbers, found {type(values).__name__}: {error}.") from None
+
+
 def _plain(values: Any) -> Any:
     """What numpy can read: of a tensor, its values on the CPU in a type that numpy has (this module is torch-free)."""
     if not hasattr(values, "detach"):
@@ -63,10 +70,11 @@ def splits(scores: Any, parts: int) -> list[npt.NDArray[np.int64]]:
     Raises:
         BadInput: fewer than 1 part, more parts than examples, or scores that are no list of numbers.
     """
-    values = np.asarray(_plain(scores), dtype=np.float64)
-    if values.ndim != 1 or not 1 <= parts <= max(len(values), 1):
+    values = _numbers(scores)
+    if values.ndim != 1 or not 1 <= parts <= values.size or int(parts) != parts:
         raise BadInput(
-            f"Splits need a list of scores and 1 to {len(values)} parts, found {parts} of shape {values.shape}."
+            "Splits need a list of scores and a whole number of parts, from 1 to the number of scores, found"
+            f" {parts} parts of scores of shape {values.shape}."
         )
     order = np.argsort(values, kind="stable").astype(np.int64)
     return [np.sort(part) for part in np.array_split(order, parts)]

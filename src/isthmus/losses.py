@@ -34,19 +34,30 @@ def cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
     return _by_example(F.cross_entropy(_wide(outputs), _classes(targets), reduction="none"))
 
 
-def check(name: str, outputs: Tensor, targets: Tensor) -> None:
-    """Refuse targets that do not fit a named loss and the model's outputs; more targets than outputs are fine.
+def check(name: str, outputs: Tensor, targets: Tensor, examples: int | None = None) -> None:
+    """Refuse targets that do not fit a named loss and the model's outputs.
+
+    With ``examples``, the number of examples that the outputs are of, the targets may be more.
 
     Raises:
         BadInput: other shapes.
-        BadData: classes that the model has no output for.
+        BadData: classes that the model has no output for, or no probabilities.
     """
-    if name != "cross_entropy":
-        return
-    if outputs.ndim < 2:
+    wanted = len(targets) if examples is None else examples
+    if outputs.ndim == 0 or len(outputs) != wanted:
         raise BadInput(
-            f"Cross-entropy needs outputs of shape (examples, classes), found {tuple(outputs.shape)};"
-            " give another loss."
+            f"The model must return one entry for each of the {wanted} examples of a batch, found outputs of shape"
+            f" {tuple(outputs.shape)}."
+        )
+    if name == "binary_cross_entropy":
+        low, high = float(targets.min()), float(targets.max())
+        if low < 0 or high > 1:
+            raise BadData(f"Binary cross-entropy needs targets from 0 to 1, found {low:g}..{high:g}.")
+        return
+    if outputs.ndim < 2 or outputs.shape[1] < 2:
+        raise BadInput(
+            f"Cross-entropy needs outputs of shape (examples, classes), at least two classes, found"
+            f" {tuple(outputs.shape)}; a single logit an example takes the loss binary_cross_entropy."
         )
     if targets.is_floating_point():
         if targets.shape[1:] != outputs.shape[1:]:
@@ -75,7 +86,17 @@ def _wide(outputs: Tensor) -> Tensor:
 
 
 def binary_cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Cross-entropy in nats of one logit an example against targets 0 and 1 (Vlaar 2022's spiral)."""
+    """Cross-entropy in nats of one logit an example against targets 0 and 1, or between (Vlaar 2022's spiral).
+
+    Raises:
+        BadInput: more than one output an example.
+        BadData: targets outside [0, 1].
+    """
+    check("binary_cross_entropy", outputs, targets)
+    return _binary(outputs, targets)
+
+
+def _binary(outputs: Tensor, targets: Tensor) -> Tensor:
     logits = _wide(outputs).reshape(len(outputs), -1)
     wanted = targets.to(logits.dtype).reshape(len(targets), -1)
     if logits.shape != wanted.shape:
@@ -117,13 +138,13 @@ def error(outputs: Tensor, targets: Tensor) -> Tensor | None:
         return None
     if outputs.ndim == targets.ndim + 1 and outputs.shape[1] > 1:
         return _by_example((outputs.argmax(1) != targets).float())
-    if outputs.numel() == targets.numel() and targets.ndim == 1 and bool(((targets == 0) | (targets == 1)).all()):
-        return ((outputs.reshape(-1) > 0) != targets.bool()).float()
+    if outputs.numel() == targets.numel() == len(targets) and bool(((targets == 0) | (targets == 1)).all()):
+        return ((outputs.reshape(-1) > 0) != targets.reshape(-1).bool()).float()
     return None
 
 
 def mean(name: str, outputs: Tensor, targets: Tensor) -> Tensor:
-    """The mean loss of a batch, for training."""
+    """The mean loss of a batch, for training; checked beforehand (a check reads the targets' values)."""
     if name == "cross_entropy":
         return F.cross_entropy(_wide(outputs), _classes(targets))
-    return torch.mean(LOSSES[name](outputs, targets))
+    return torch.mean(_binary(outputs, targets))

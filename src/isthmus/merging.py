@@ -31,11 +31,17 @@ def merge(
         A state at the same step, so that a schedule of the global step goes on where it was.
 
     Raises:
-        BadInput: fewer than two states, other steps, coefficients that do not add up to 1.
+        BadInput: fewer than two, no states, other steps, coefficients that do not add up to 1.
         BadWeights: states that do not match.
     """
     if len(states) < 2:
         raise BadInput(f"A merge needs at least two networks, found {len(states)}.")
+    for state in states:
+        if not isinstance(state, NetworkState):
+            raise BadInput(
+                f"A merge takes NetworkState values, found {type(state).__name__}: NetworkState.of(model) is the state"
+                " of a module, and weights.lerp merges plain state dicts."
+            )
     shares = [1.0 / len(states)] * len(states) if coefficients is None else [float(c) for c in coefficients]
     if len(shares) != len(states) or not abs(sum(shares) - 1.0) <= 1e-9:
         raise BadInput(f"A merge needs one coefficient a network, adding up to 1, found {shares}.")

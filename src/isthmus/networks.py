@@ -5,15 +5,17 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from isthmus import weights
-from isthmus.errors import BadInput
+from isthmus.errors import BadInput, BadWeights
 from isthmus.weights import Weights, check_match
 
-__all__ = ["NetworkState", "load_into", "private_copy"]
+__all__ = ["NetworkState", "forward", "load_into", "private_copy"]
 
 _WEIGHTS, _OPTIMIZER = "weights/", "optimizer/"
 
@@ -35,6 +37,7 @@ class NetworkState:
     @classmethod
     def of(cls, model: nn.Module, step: int = 0) -> NetworkState:
         """The state of a module as it stands, copied, with no optimiser buffers."""
+        _check_state(model)
         return cls(Weights.from_module(model).clone(), {}, step)
 
     def tensors(self) -> dict[str, Tensor]:
@@ -71,10 +74,9 @@ def private_copy(model: nn.Module) -> nn.Module:
     """A deep copy of a module, which may be trained and written to.
 
     Raises:
-        BadInput: not a module, or one that cannot be copied.
+        BadInput: not a module, one that cannot be copied, or one whose state is not made of tensors.
     """
-    if not isinstance(model, nn.Module):
-        raise BadInput(f"The model must be a torch.nn.Module, found {type(model).__name__}.")
+    _check_state(model)
     try:
         return copy.deepcopy(model)
     except Exception as error:
@@ -86,16 +88,61 @@ def private_copy(model: nn.Module) -> nn.Module:
         ) from error
 
 
+def _check_state(model: nn.Module) -> None:
+    if not isinstance(model, nn.Module):
+        raise BadInput(f"The model must be a torch.nn.Module, found {type(model).__name__}.")
+    for name, entry in model.state_dict(keep_vars=True).items():
+        if is_lazy(entry):
+            raise BadInput(f"The model's {name!r} has no shape yet: call the model on a batch first.")
+        if not isinstance(entry, Tensor):
+            raise BadInput(
+                f"The model's state has an entry {name!r} that is no tensor ({type(entry).__name__}), and only tensors"
+                " can be interpolated and stored: leave it out of the state (get_extra_state)."
+            )
+
+
+def forward(model: nn.Module, inputs: Tensor, precision: str = "float32") -> Tensor:
+    """The model's outputs; in precision "bf16" under bfloat16 autocast, else under none.
+
+    Raises:
+        BadInput: it returns something else than one tensor, or fails on inputs of another type than its weights.
+    """
+    try:
+        with torch.autocast(inputs.device.type, torch.bfloat16, enabled=precision == "bf16"):
+            outputs: Any = model(inputs)
+        if precision == "bf16":
+            torch.clear_autocast_cache()  # inside a caller's autocast the cast weights would outlive their next values
+    except RuntimeError as error:
+        own = next((p.dtype for p in model.parameters()), inputs.dtype)
+        if own == inputs.dtype or inputs.dtype in (torch.int64, torch.int32):
+            raise
+        reason = str(error).partition("\n")[0]
+        raise BadInput(
+            f"The model fails on inputs of type {inputs.dtype}, its weights being {own} ({reason}): convert the inputs,"
+            " numbers to the type of the weights and indices to int64."
+        ) from error
+    if not isinstance(outputs, Tensor):
+        raise BadInput(
+            f"The model must return one tensor, found {type(outputs).__name__}; wrap it in a module that returns its"
+            " logits."
+        )
+    return outputs
+
+
 @torch.no_grad()
 def load_into(model: nn.Module, source: Mapping[str, Tensor]) -> None:
     """Copy weights into a module in place, each into the memory (and memory format) that it already has.
 
     Raises:
-        BadWeights: the weights do not fit the module; names the tensor, expected and found.
+        BadWeights: the weights do not fit the module, or untie what is one tensor in it; names the tensor, expected
+            and found.
     """
     own = model.state_dict(keep_vars=True)
     check_match(
         {name: tensor.detach() for name, tensor in own.items()}, source, names=("the model", "the given weights")
     )
+    for name, first in Weights.from_module(model).ties.items():
+        if not torch.allclose(source[name], source[first], rtol=0.0, atol=0.0, equal_nan=True):
+            raise BadWeights(f"Tensors {first!r} and {name!r} are one tensor in the model, but the given ones differ.")
     for name, tensor in own.items():
         tensor.detach().copy_(source[name])

@@ -98,7 +98,7 @@ class Part:
     def parse(cls, text: str) -> Part:
         """A part from its text: ``"test"``, ``"train"`` or ``"train:10000"``."""
         split, colon, count = text.partition(":")
-        if split not in ("train", "test") or (colon and not (count.isdigit() and int(count) > 0)):
+        if split not in ("train", "test") or (colon and not (count.isascii() and count.isdigit() and int(count) > 0)):
             raise BadInput(f'expected "train", "test" or a number of them such as "train:10000", found {text!r}')
         return cls("train" if split == "train" else "test", int(count) if colon else None)
 

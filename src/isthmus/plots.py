@@ -47,6 +47,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _TEXT, _SMALL = 8.0, 7.0  # points
 _LINE = 0.135  # inches that a line of small text takes
 _LETTERS = 20  # of small text to an inch
+_TITLE, _TITLE_LETTERS = 0.16, 13  # inches that a line of the title takes, its letters to an inch
 _LEFT, _RIGHT, _GAP, _CLOSE = 0.62, 0.15, 0.62, 0.16  # inches: left and right of the panels, between columns
 _OVER, _UNDER, _BETWEEN = 0.52, 0.52, 0.72  # inches: over and under the panels, between rows
 _DPI = 200
@@ -81,9 +82,11 @@ def canvas(
     width = _LEFT + columns * panel[0] + (columns - 1) * gap + _RIGHT
     lines = textwrap.wrap(note, int(width * _LETTERS))
     bottom = _UNDER + _LINE * len(lines)
-    height = bottom + rows * panel[1] + (rows - 1) * _BETWEEN + _OVER
+    heading = textwrap.wrap(title, int(width * _TITLE_LETTERS)) or [""]
+    height = bottom + rows * panel[1] + (rows - 1) * _BETWEEN + _OVER + _TITLE * (len(heading) - 1)
     figure = _matplotlib()(figsize=(width, height))
-    figure.text(0.1 / width, 1 - 0.08 / height, title, fontsize=_TEXT + 1, weight="bold", color=_INK, va="top")
+    head = "\n".join(heading)
+    figure.text(0.1 / width, 1 - 0.08 / height, head, fontsize=_TEXT + 1, weight="bold", color=_INK, va="top")
     figure.text(0.1 / width, 0.06 / height, "\n".join(lines), fontsize=_SMALL, color=_INK, va="bottom")
     panels: list[Axes] = []
     for index in range(rows * columns):
@@ -183,10 +186,16 @@ def colour_scale(axes: Axes, values: Sequence[float], colours: Sequence[Any], te
 
 
 def log_ticks(axis: Axis, low: float, high: float) -> None:
-    """Plain numbers (1, 2, 5, 10, ...) on a logarithmic axis that runs from ``low`` to ``high``."""
+    """Plain numbers on a logarithmic axis that runs from ``low`` to ``high``: 1, 2, 5, 10, ..., finer on a short one."""
+    from matplotlib.ticker import MaxNLocator
+
     decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
     ticks = [digit * 10.0**power for power in decades for digit in (1, 2, 5)]
     ticks = [tick for tick in ticks if low <= tick <= high]
+    if len(ticks) < 3:
+        ticks = [float(tick) for tick in MaxNLocator(5).tick_values(low, high) if low <= tick <= high]
+    elif len(ticks) > 8:
+        ticks = [10.0**power for power in decades if low <= 10.0**power <= high]
     axis.set_ticks(ticks, labels=[f"{tick:g}" for tick in ticks])
     axis.set_ticks([], minor=True)
 

@@ -113,8 +113,8 @@ class Until(Spec):
 class Recipe(Spec):
     """How a network is trained.
 
-    ``precision`` "bf16" runs forward and loss under bfloat16 autocast with float32 weights; "auto" must
-    be resolved (:meth:`resolved`) before anything is named by the recipe.
+    ``precision`` "bf16" runs the network under bfloat16 autocast, with its weights and the loss in float32; "auto"
+    must be resolved (:meth:`resolved`) before anything is named by the recipe.
     """
 
     optimizer: Optimizer
@@ -130,7 +130,9 @@ class Recipe(Spec):
     )
 
     def steps_per_epoch(self, examples: int) -> int:
-        """Optimiser steps in one pass over so many examples (at least 1)."""
+        """Optimiser steps in one pass over so many examples: at least 1, as there is at least one example."""
+        if examples < 1:
+            raise BadInput(f"Training needs at least one example, found {examples}.")
         whole, rest = divmod(examples, self.batch_size)
         return whole if self.drop_last and whole else whole + (rest > 0)
 

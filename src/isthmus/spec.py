@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from fractions import Fraction
 from types import MappingProxyType
 from typing import Annotated, Any, ClassVar
@@ -77,8 +78,7 @@ class Duration:
         return int(exact + Fraction(1, 2))
 
     def __str__(self) -> str:
-        amount = self.amount
-        return f"{amount.numerator if amount.denominator == 1 else float(amount)}{self.unit}"
+        return f"{Decimal(self.amount.numerator) / self.amount.denominator:f}{self.unit}"
 
 
 def _duration(value: object) -> Duration:

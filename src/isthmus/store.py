@@ -180,7 +180,7 @@ class Store:
         try:
             yield
         except OSError as error:
-            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
             todo = "make room" if full else "make it writable"
             raise IsthmusError(
                 f"The store {self.root} cannot be written: {error.strerror}; what it holds is whole, {todo} and run"
@@ -253,7 +253,7 @@ class Store:
         """(step, key) of the states of a trajectory up to a step that are still there, the last first."""
         folder = self.root / "trajectories" / trajectory
         names = sorted((path.name for path in folder.iterdir()), reverse=True) if folder.is_dir() else []
-        pairs = [(int(step), key) for step, _, key in (name.partition("-") for name in names)]
+        pairs = [(int(step), key) for step, _, key in (name.partition("-") for name in names) if step.isdecimal()]
         return [(step, key) for step, key in pairs if step <= up_to and self.has(key)]
 
 

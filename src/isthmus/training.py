@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from isthmus import generators, losses
 from isthmus.errors import BadInput
 from isthmus.examples import Augmenter, Examples
-from isthmus.networks import NetworkState, load_into, private_copy
+from isthmus.networks import NetworkState, forward, load_into, private_copy
 from isthmus.noise import Noise
 from isthmus.recipe import Optimizer, Recipe, Until
 from isthmus.weights import Weights
@@ -84,19 +84,25 @@ def train(
         The new state (on the CPU, sharing no memory with ``state``) and the log.
 
     Raises:
-        BadInput: a start that is not the state's step, a stop before it, rates of another length.
+        BadInput: a start that is not the state's step, a stop before it, rates of another length; a model that has
+            nothing to train, or whose outputs do not fit the loss.
+        BadData: data that are malformed, or labels that the model has no output for.
         BadWeights: weights that do not fit the model.
     """
+    if not isinstance(state, NetworkState):
+        raise BadInput(f"The state must be one such as NetworkState.of(model), found {type(state).__name__}.")
     if start != state.step or stop < start:
         raise BadInput(f"Training starts at the state's step {state.step} and ends later, found {start} -> {stop}.")
     run = _Run(state, recipe, Examples.of(data), noise, model, torch.device(device))
-    if rates is None:
-        rates = recipe.rates(start, stop, run.steps_per_epoch)
-    if len(rates) != stop - start:
-        raise BadInput(f"Training from {start} to {stop} needs {stop - start} learning rates, found {len(rates)}.")
+    if until and until.on == "test" and test_data is None:
+        raise BadInput('Training until an accuracy on="test" needs test_data, a pair (inputs, labels).')
+    rates = recipe.rates(start, stop, run.steps_per_epoch) if rates is None else np.asarray(rates, dtype=np.float64)
+    if rates.shape != (stop - start,):
+        raise BadInput(f"Training from {start} to {stop} needs {stop - start} rates, found shape {rates.shape}.")
     began, values, reached, stopped = time.perf_counter(), [], None if until is None else False, False
     judged = Examples.of(test_data if until and until.on == "test" else data).to(run.device) if until else None
-    with generators.forked(run.device), _deterministic(run.device):
+    without_callers = torch.autocast(run.device.type, enabled=False)  # it would act on backward passes
+    with generators.forked(run.device), _deterministic(run.device), without_callers:
         for step, rate in enumerate(rates.tolist(), start=start):
             values.append(run.step(step, rate))
             if until is not None and judged is not None and (step + 1) % run.steps_per_epoch == 0:
@@ -133,6 +139,8 @@ class _Run:
         load_into(self.model, state.weights)
         self.model.train()
         self.names = {name: p for name, p in self.model.named_parameters() if p.requires_grad}
+        if not self.names:
+            raise BadInput(f"The model {type(model).__name__} has no parameter that requires a gradient to train.")
         self.optimizer = _optimizer(recipe.optimizer, list(self.names.values()))
         _restore(self.optimizer, self.names, state.optimizer, _slots(recipe.optimizer))
         self.steps_per_epoch = recipe.steps_per_epoch(len(data))
@@ -156,16 +164,35 @@ class _Run:
             group["lr"] = rate
         generators.seed(self.noise.dropout_seed(step), self.device)
         self.optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.precision == "bf16"):
-            outputs = self.model(inputs)
+        outputs = self._outputs(inputs)
         if not self.checked:
-            losses.check(self.recipe.loss, outputs, self.data.targets)
-            self.checked = True
+            losses.check(self.recipe.loss, outputs, self.data.targets, len(where))
         loss = losses.mean(self.recipe.loss, outputs, targets)
+        if not loss.requires_grad:
+            raise BadInput("The model's outputs depend on none of its trained parameters (detached, or under no_grad).")
         loss.backward()  # type: ignore[no-untyped-call]
+        if not self.checked:
+            self._check_gradients()
+        self.checked = True
         self.optimizer.step()
         self.seen += len(where)
         return loss.detach()
+
+    def _outputs(self, inputs: Tensor) -> Tensor:
+        try:
+            return forward(self.model, inputs, self.recipe.precision)
+        except ValueError as error:
+            if len(inputs) > 1 or isinstance(error, BadInput):
+                raise
+            raise BadInput(
+                f"The model cannot be trained on a batch of one example ({error}): choose another batch_size, or"
+                " drop_last, so that the last batch has more."
+            ) from error
+
+    def _check_gradients(self) -> None:
+        for name, parameter in self.names.items():
+            if parameter.grad is not None and parameter.grad.layout != torch.strided:
+                raise BadInput(f"The gradient of {name!r} is sparse, which is not supported: use sparse=False.")
 
     def state(self, step: int) -> NetworkState:
         """The state as it stands, copied to the CPU."""
@@ -249,8 +276,8 @@ def accuracy(model: nn.Module, data: Examples, batch_size: int = 512) -> float:
     wrong = 0.0
     for begin in range(0, len(data), batch_size):
         inputs, targets = data.batch(slice(begin, begin + batch_size))
-        found = losses.error(model(inputs), targets)
+        found = losses.error(forward(model, inputs), targets)
         if found is None:
             raise BadInput("Accuracy needs integer labels and one output a class (or a single logit).")
         wrong += float(found.sum())
-    return 1.0 - wrong / len(data)
+    return (len(data) - wrong) / len(data)  # rounded once, so that 93 of 100 reach .93

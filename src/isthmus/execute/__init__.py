@@ -11,13 +11,16 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal, Protocol
+from typing import Literal, Protocol, get_args
 
 from isthmus.errors import BadInput, UnknownName
 from isthmus.graph import Plan
 from isthmus.store import Record, Store
 
 __all__ = ["EXECUTORS", "Display", "Executor", "Setting", "executor"]
+
+
+Device = Literal["cpu", "cuda"]
 
 
 @dataclass(frozen=True)
@@ -34,13 +37,15 @@ class Setting:
 
     workers: int = 1
     threads: int | None = None
-    device: Literal["cpu", "cuda"] = "cpu"
+    device: Device = "cpu"
     data_root: str | None = None
     save_every: float = 300.0
 
     def __post_init__(self) -> None:
         if self.workers < 0 or (self.threads is not None and self.threads < 1):
             raise BadInput(f"Expected workers >= 0 and threads >= 1, found {self.workers} and {self.threads}.")
+        if self.device not in get_args(Device):
+            raise BadInput(f'Expected the device "cpu" or "cuda", found {self.device!r}.')
 
     @property
     def threads_each(self) -> int:

@@ -22,12 +22,13 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 import isthmus
-from isthmus import datasets, importance, merging, models, noise, paths, training, weights
+from isthmus import datasets, importance, merging, models, noise, paths, training, usercode, weights
 from isthmus.choices import choose
 from isthmus.errors import BadData, BadInput, IsthmusError
 from isthmus.evaluation import evaluate_path, predict
 from isthmus.examples import Examples
 from isthmus.execute import Setting
+from isthmus.graph import on_the_way
 from isthmus.hashing import digest_arrays, digest_bytes
 from isthmus.networks import NetworkState, load_into
 from isthmus.nodes import (
@@ -82,7 +83,7 @@ class Workshop:
         """A module of this architecture; its weights do not matter."""
         name = json.dumps(model.describe(), sort_keys=True)
         if name not in self._skeletons:
-            self._skeletons[name] = models.initialise(model.name, 0, **dict(model.arguments)).to(self.device)
+            self._skeletons[name] = _built(model, 0).to(self.device)
         return self._skeletons[name]
 
     def data(self, data: DataRef) -> datasets.DataSet:
@@ -214,14 +215,13 @@ class Workshop:
     # --- states -------------------------------------------------------------------------------------------------------
 
     def _init(self, node: Init, began: float) -> Record:
-        model = models.initialise(node.model.name, node.seed, **dict(node.model.arguments))
-        return self._put_state(node, NetworkState.of(model), began, pins=({}, {}))
+        return self._put_state(node, NetworkState.of(_built(node.model, node.seed)), began, pins=({}, {}))
 
     def _import(self, node: Import, began: float) -> Record:
         found = read_weights(node.file)
         if weights.digest(found) != node.tensors:
             raise BadInput(f"The file {node.file} changed since the study was expanded; run the command again.")
-        model = models.initialise(node.model.name, 0, **dict(node.model.arguments))
+        model = _built(node.model, 0)
         load_into(model, found)
         return self._put_state(node, NetworkState.of(model), began, pins=({}, {}))
 
@@ -283,12 +283,11 @@ class Workshop:
         That is the last stored state on the way, else the root. A state that descends from a realisation
         which the store no longer holds is passed over: what is trained from it could meet nothing new.
         """
-        for step, key in self.store.states(node.trajectory, node.stop - 1):
-            if step > node.root.step and node.at(step).key == key:
-                record = self.store.get(key)
-                if self.store.agrees(record):
-                    state, reached = self._load(record, node.model), bool(record.summary.get("reached"))
-                    return state.step, state, ({key: record.digest}, join_ancestries([record])), reached
+        for way in on_the_way(node, self.store):
+            record = self.store.get(way.key)
+            if self.store.agrees(record):
+                state, reached = self._load(record, node.model), bool(record.summary.get("reached"))
+                return state.step, state, ({way.key: record.digest}, join_ancestries([record])), reached
         state = self.load(node.root)
         if node.buffers == "reset":
             state = state.without_buffers()
@@ -368,6 +367,26 @@ class Workshop:
         if record.blob is not None and record.kind == "scores":
             found |= load_arrays(self.store.blob(record))
         return self._put_numbers(node, {"value": choose(node.rule, found, node.arguments)}, {}, began)
+
+
+_LOADED: dict[str, str] = {}
+"""The digest of user code when this process loaded it."""
+
+
+def _built(model: ModelRef, seed: int) -> nn.Module:
+    """A new network; refuses user code other than the study was expanded with: an edited file, or one loaded before."""
+    if model.source is not None:
+        if usercode.source_digest(model.name) != model.source:
+            raise BadInput(f"The code of {model.name} changed since the study was expanded; run the command again.")
+        if _LOADED.get(model.name, model.source) != model.source:
+            raise BadInput(
+                f"The code of {model.name} changed after this process had loaded it; start Python again, or compute in"
+                " processes of their own (workers=1)."
+            )
+    made = models.initialise(model.name, seed, **dict(model.arguments))
+    if model.source is not None:
+        _LOADED[model.name] = model.source
+    return made
 
 
 _METHODS: Mapping[type[Node], Callable[..., Record]] = {

@@ -86,6 +86,8 @@ def expand(study: Study, *, data_root: str | Path | None = None, bf16: bool = Fa
     recipe = study.recipe.resolved(bf16=bf16)
     per_epoch = None if data is None else recipe.steps_per_epoch(data.train)
     problems += fitting.problems(study, per_epoch)
+    if data is not None and recipe.augment.acts and len(data.input_shape) != 3:
+        problems.append(f"recipe.augment: crops and flips need pictures, {data.name} has none; leave it out.")
     requests: list[Request] = []
     if model is not None and data is not None and per_epoch is not None and not problems:
         builder = _Builder(study, model, data, recipe, per_epoch, problems)
@@ -98,7 +100,7 @@ def expand(study: Study, *, data_root: str | Path | None = None, bf16: bool = Fa
         if not problems:
             return Expansion(tuple(requests), data, per_epoch)
     if not wrong:
-        problems = _model_problems(study.model, data) + problems
+        problems = _model_problems(study.model, data, recipe.loss) + problems
     if missing is not None and not problems:
         raise missing
     raise BadStudy(dict.fromkeys([*problems, *([f"data: {missing}"] if missing is not None else [])]))
@@ -110,7 +112,7 @@ def check(study: Study, data: DataRef) -> None:
     Raises:
         BadStudy: with one sentence for each problem.
     """
-    problems = _model_problems(study.model, data)
+    problems = _model_problems(study.model, data, study.recipe.loss)
     if problems:
         raise BadStudy(problems)
 
@@ -134,7 +136,7 @@ def _model(spec: ModelSpec) -> tuple[ModelRef | None, list[str]]:
     return ModelRef(registry.canonical_name(spec.name), spec.arguments, source), []
 
 
-def _model_problems(spec: ModelSpec, data: DataRef | None) -> list[str]:
+def _model_problems(spec: ModelSpec, data: DataRef | None, loss: str | None = None) -> list[str]:
     from isthmus import models
 
     def build(**arguments: Any) -> Any:
@@ -147,7 +149,7 @@ def _model_problems(spec: ModelSpec, data: DataRef | None) -> list[str]:
     except BadInput as error:
         alone = {} if usercode.is_user_code(spec.name) else spec.arguments
         return _one_by_one("model", build, alone) or [f"model: {error}"]
-    return [] if data is None else _misfit(spec, model, data)
+    return [] if data is None else _misfit(spec, model, data, loss)
 
 
 def _one_by_one(section: str, accept: Callable[..., Any], arguments: Mapping[str, Any]) -> list[str]:
@@ -163,8 +165,8 @@ def _one_by_one(section: str, accept: Callable[..., Any], arguments: Mapping[str
     return problems
 
 
-def _misfit(spec: ModelSpec, model: Any, data: DataRef) -> list[str]:
-    """Whether a model takes the inputs of a data set, and has an output for each class."""
+def _misfit(spec: ModelSpec, model: Any, data: DataRef, loss: str | None) -> list[str]:
+    """Whether a model takes the inputs of a data set, and has an output for each class and as the loss wants it."""
     from isthmus.evaluation import predict
 
     shape = list(data.input_shape)
@@ -174,7 +176,11 @@ def _misfit(spec: ModelSpec, model: Any, data: DataRef) -> list[str]:
     except Exception as error:  # whatever a module raises on inputs that it was not made for
         reason = str(error).partition("\n")[0]
         return [f"model: {spec.name} does not take inputs of shape {shape}, as {data.name} has{theirs} ({reason})."]
-    binary = data.classes == 2 and outputs.size == 2
+    single = outputs.size == 2
+    if loss is not None and single != (loss == "binary_cross_entropy"):
+        wanted, found = ("a single output", "several") if not single else ("an output a class", "a single one")
+        return [f"recipe.loss: {loss} needs a model with {wanted}, found {spec.name} with {found}."]
+    binary = data.classes == 2 and single
     if not binary and (outputs.ndim != 2 or outputs.shape[1] < data.classes):
         found = "x".join(str(size) for size in outputs.shape[1:]) or "one number"
         return [f"model: expected an output for each of the {data.classes} classes of {data.name}, found {found}."]

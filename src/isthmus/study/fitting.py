@@ -10,6 +10,7 @@ from isthmus.study.model import Branch, BranchStudy, InitToFinalStudy, MergeSpec
 __all__ = ["branch_problems", "merge_problems", "problems", "to_problems"]
 
 Named = Iterable[tuple[str, Duration]]
+_LONGEST = 10**8  # a run is named by the learning rate of each step
 
 
 def problems(study: Study, per_epoch: int | None) -> list[str]:
@@ -29,9 +30,12 @@ def problems(study: Study, per_epoch: int | None) -> list[str]:
 
 
 def branch_problems(branch: Branch, per_epoch: int | None, *, augmented: bool | None = None) -> Iterator[str]:
-    """A k beyond the end, two k or s that are one step, a length of no step, children that are one network."""
+    """A k beyond the end, two k or s that are one step, a length of no step or too many, children that are the same."""
     yield from _too_short([("branch.every", branch.every)] if branch.every else [], per_epoch)
     yield from _too_short(_named("branch.lengths", branch.lengths), per_epoch)
+    yield from _too_long(_named("branch.at", branch.at), per_epoch)
+    yield from _too_long(_named("branch.lengths", branch.lengths), per_epoch)
+    yield from _too_long([("branch.to", branch.to)] if branch.to else [], per_epoch)
     yield from _same_step(_named("branch.at", branch.at), per_epoch)
     yield from _same_step(_named("branch.lengths", branch.lengths), per_epoch)
     if branch.to is not None and branch.every is not None:
@@ -54,6 +58,7 @@ def merge_problems(merge: MergeSpec, branch: Branch, per_epoch: int | None) -> I
     """A merge after an s that there is not, or evaluations after it that there are none of."""
     if merge.after is not None and merge.every is not None:
         yield from _too_short([("merge.every", merge.every)], per_epoch)
+        yield from _too_long([("merge.after", merge.after)], per_epoch)
         if not _reaches(merge.after, merge.every, per_epoch, unknown=True):
             yield f"merge.every: expected at most merge.after = {merge.after}, found {merge.every}."
     if merge.at is not None and per_epoch:
@@ -65,8 +70,9 @@ def merge_problems(merge: MergeSpec, branch: Branch, per_epoch: int | None) -> I
 
 
 def to_problems(to: To, per_epoch: int | None) -> Iterator[str]:
-    """Training for no step."""
+    """Training for no step, or for more than can be named."""
     yield from _too_short([("train.to", to.to)], per_epoch)
+    yield from _too_long([("train.to", to.to)], per_epoch)
 
 
 def _named(path: str, values: Iterable[Duration]) -> list[tuple[str, Duration]]:
@@ -79,6 +85,12 @@ def _too_short(named: Named, per_epoch: int | None) -> Iterator[str]:
         if not value.amount or (per_epoch and whole < 1):
             told = f" (an epoch has {per_epoch})" if per_epoch and value.unit == "ep" else ""
             yield f"{path}: expected at least one step{told}, found {value}."
+
+
+def _too_long(named: Named, per_epoch: int | None) -> Iterator[str]:
+    for path, value in named:
+        if value.steps(per_epoch or 1) > _LONGEST:
+            yield f"{path}: expected at most {_LONGEST:,} steps, found {value}."
 
 
 def _same_step(named: Named, per_epoch: int | None) -> Iterator[str]:

@@ -29,6 +29,7 @@ __all__ = [
     "To",
 ]
 
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[int, Field(ge=1)]
 Streams = Literal["order", "augmentation", "dropout"]
 
@@ -50,8 +51,8 @@ class DataSpec(Spec):
 
     model_config = ConfigDict(extra="allow")
     name: str
-    mean: tuple[float, ...] | None = None
-    std: tuple[Annotated[float, Field(gt=0)], ...] | None = None
+    mean: tuple[Finite, ...] | None = None
+    std: tuple[Annotated[Finite, Field(gt=0)], ...] | None = None
 
     @property
     def options(self) -> dict[str, Any]:
@@ -66,7 +67,7 @@ class Evaluate(Spec):
     ``norm_stats`` is ``recompute``, ``interpolate``, ``batch``, ``keep`` or ``init``.
     """
 
-    alphas: Annotated[int, Field(ge=2)] | tuple[Annotated[float, Field(allow_inf_nan=False)], ...] = 25
+    alphas: Annotated[int, Field(ge=2)] | tuple[Finite, ...] = 25
     on: tuple[str, ...] = ("test",)
     norm_stats: Literal["recompute", "interpolate", "batch", "keep", "init"] = "recompute"
     stats_batch: Annotated[int, Field(ge=2)] = 256
@@ -173,6 +174,11 @@ class MergeSpec(Spec):
     after: DurationField | None = None
     every: DurationField | None = None
     children_go_on: bool = True
+
+    @field_validator("at")
+    @classmethod
+    def _once(cls, value: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
+        return value if value is None else _distinct(value, "values")
 
     @model_validator(mode="after")
     def _fits(self) -> MergeSpec:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import runpy
 import tomllib
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -32,12 +33,15 @@ def load(path: str | Path, sets: Iterable[str] = ()) -> Study:
     path = Path(path)
     if not path.is_file():
         raise BadStudy([f"There is no study file {path}."])
-    content = _READERS.get(path.suffix, _unknown)(path)
+    content = _READERS.get(path.suffix.lower(), _unknown)(path)
     if isinstance(content, Study):
-        content = content.model_dump(mode="json")
+        content = content.model_dump()
     if not isinstance(content, Mapping):
         raise BadStudy([f"{path}: expected a table of fields, found {type(content).__name__}."])
-    return from_mapping(override(content, sets), where=str(path))
+    try:
+        return from_mapping(override(content, sets), where=str(path))
+    except RecursionError:
+        raise BadStudy([f"{path}: expected tables of fields, found one that holds itself."]) from None
 
 
 def _text(path: Path) -> str:
@@ -60,9 +64,21 @@ def _yaml(path: Path) -> Any:
     except ImportError:
         raise BadStudy([f'{path}: reading YAML needs pip install "isthmus[yaml]"; TOML needs nothing.']) from None
     try:
-        return yaml.safe_load(_text(path))
+        return yaml.load(_text(path), _yaml_loader(yaml.SafeLoader))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise BadStudy([f"{path} is no valid YAML: {' '.join(str(error).split())}."]) from None
+
+
+def _yaml_loader(base: Any) -> Any:
+    """A loader of plain values to which ``on`` (a field of ours), ``off``, ``yes`` and ``no`` are text."""
+    loader: Any = type("Loader", (base,), {})
+    plain = {first: [r for r in found if r[0] != _YAML_BOOL] for first, found in base.yaml_implicit_resolvers.items()}
+    loader.yaml_implicit_resolvers = plain
+    loader.add_implicit_resolver(_YAML_BOOL, re.compile("true|True|TRUE|false|False|FALSE"), list("tTfF"))
+    return loader
+
+
+_YAML_BOOL = "tag:yaml.org,2002:bool"
 
 
 def _python(path: Path) -> Any:
@@ -72,8 +88,9 @@ def _python(path: Path) -> Any:
         raise BadStudy(f"{path}: {sentence}" for sentence in _sentences(_titled(error.title), error)) from None
     except BadStudy:
         raise
-    except Exception as error:
-        raise BadStudy([f"{path} failed to run: {type(error).__name__}: {error}."]) from error
+    except (Exception, SystemExit) as error:
+        reason = " ".join(str(error).split())
+        raise BadStudy([f"{path} failed to run: {type(error).__name__}: {reason}."]) from error
     if found is None:
         raise BadStudy([f'{path}: expected it to define "study", found no such name.'])
     return found
@@ -218,7 +235,11 @@ def _sentences(cls: type[BaseModel] | None, error: ValidationError) -> list[str]
     for problem in error.errors():
         path = ".".join(str(part) for part in _written(problem["loc"]))
         grouped.setdefault(path, []).append(problem)
-    return [_sentence(cls, path, problems) for path, problems in grouped.items()]
+    return [
+        _sentence(cls, path, problems)
+        for path, problems in grouped.items()
+        if not any(other.startswith(f"{path}.") for other in grouped)  # the other member of a union fits better
+    ]
 
 
 def _sentence(cls: type[BaseModel] | None, path: str, problems: Sequence[Any]) -> str:
@@ -260,6 +281,7 @@ _WORDS = {
     "tuple_": "a list",
     "model_": "a table of fields",
     "too_": "a list of another length",
+    "invalid_key": "fields named by text",
 }
 _LIMITS = {
     "greater_than": "above",

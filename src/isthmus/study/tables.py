@@ -142,4 +142,6 @@ def seeds_table(table: Table, by: Sequence[str]) -> Table:
 
 def _mean(values: Sequence[float | None]) -> float | None:
     present = [value for value in values if value is not None]
+    if not all(map(math.isfinite, present)):
+        return sum(present)  # infinities of both signs make NaN, which fsum refuses
     return math.fsum(present) / len(present) if present else None

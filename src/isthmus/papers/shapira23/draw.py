@@ -105,7 +105,7 @@ def _f1(look: Look, tables: Tables) -> Figure:
             line = "-" if split == "test" else "--"
             label = f"{text} (at most {factor * values.max(initial=0.0):.2g} {unit})"
             plots.band(axes, k1, factor * values, color=colour, marker=marker, label=label, ls=line)
-            axes.set_xticks(k1)
+        axes.set_xticks(_numbers(tables["pairs"], "k1"))
         _limit(axes, look, metric)
         plots.legend(axes, "center right")
         plots.label(axes, name.capitalize(), "k1: shared epochs (k2 = rest)", f"chord barrier of the {name} ({unit})")
@@ -113,7 +113,13 @@ def _f1(look: Look, tables: Tables) -> Figure:
 
 
 def _f2(look: Look, tables: Tables) -> Figure:
-    note = _note(tables, ("test",), "A point is a repeat; the number beside it is k1 in epochs.", _CHORD)
+    note = _note(
+        tables,
+        ("test",),
+        "A point is a repeat; the number beside it is k1 in epochs. Accuracies are"
+        " spaced by the logarithm of the error.",
+        _CHORD,
+    )
     figure, panels = plots.canvas(1, 2, title=f"Barrier against accuracy at the split: {look.name}", note=note)
     trunk = {(row["repeat"], row["k1"]): row["accuracy"] for row in _trunk(tables).where(split="test")}
     for axes, (metric, (name, factor, unit)) in zip(panels, _UNIT.items(), strict=True):

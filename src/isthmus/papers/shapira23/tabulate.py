@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from isthmus.errors import BadInput
 from isthmus.spec import Duration
-from isthmus.study import Results
+from isthmus.study import BranchStudy, Results
 from isthmus.tables import Table
 
 __all__ = ["Published", "tabulate"]
@@ -29,7 +30,16 @@ def tabulate(results: Results, published: Published) -> dict[str, Table]:
 
     Repeats are numbered by their seed; k1 and k2 are in epochs, ``k1_steps`` and ``k2_steps`` in optimiser steps.
     ``start`` is the main branch at k1 + k2, ``end`` the child.
+
+    Raises:
+        BadInput: the study's pairs are not of the main branch and one child.
     """
+    branch = results.study.branch if isinstance(results.study, BranchStudy) else None
+    if branch is None or not branch.trunk_is_child or branch.children != 2:
+        raise BadInput(
+            f"{results.study.name}: expected pairs of the main branch and one child, found other copies; leave"
+            " branch.trunk_is_child at true and branch.children at 2, or use isthmus run."
+        )
     tidy = _tidier(results)
     found = {name: tidy(results[name]) for name in ("pairs", "curves", "networks", "seeds") if name in results.tables}
     return {"setup": _setup(results, found["pairs"], published), **found}
@@ -84,7 +94,8 @@ def _setup(results: Results, pairs: Table, published: Published) -> Table:
             {
                 "repeat": repeat,
                 "network": study.model.name,
-                "parameters": published.parameters if same else None,
+                "parameters": None,
+                "published_parameters": published.parameters if same else None,
                 "data": data.name,
                 "training_examples": data.train,
                 "optimizer": study.recipe.optimizer.name,
