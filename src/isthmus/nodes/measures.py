@@ -1,0 +1,155 @@
+"""Measurements of states, and choices taken from measurements."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+from isthmus.nodes.base import Measure, Node, State
+from isthmus.nodes.parts import DataRef, NormSpec, Part
+
+__all__ = ["Choose", "Distance", "PathMeasure", "PathSpec", "Scores"]
+
+
+@dataclass(frozen=True, eq=False)
+class PathSpec:
+    """A path between states, as a description.
+
+    ``point`` is one network; ``line`` runs from ``ends[0]`` to ``ends[1]``; ``blocks`` moves the tensors
+    that the globs in ``patterns`` match and leaves the rest at ``rest``.
+    """
+
+    form: Literal["point", "line", "blocks"]
+    ends: tuple[State, ...]
+    patterns: tuple[str, ...] = ()
+    rest: Literal["a", "b"] = "b"
+
+    def describe(self) -> dict[str, Any]:
+        """What names it."""
+        found: dict[str, Any] = {"form": self.form, "ends": [end.key for end in self.ends]}
+        return found | ({"patterns": list(self.patterns), "rest": self.rest} if self.form == "blocks" else {})
+
+
+@dataclass(frozen=True, eq=False)
+class PathMeasure(Measure):
+    """Per-example loss and error along a path, on one part of a data set."""
+
+    path: PathSpec
+    data: DataRef
+    part: Part
+    alphas: tuple[float, ...]
+    norm: NormSpec = field(default_factory=NormSpec)
+    loss: str = "cross_entropy"
+    precision: str = "float32"
+    batch_size: int | None = None
+    kind: ClassVar[str] = "path"
+
+    def parents(self) -> tuple[Node, ...]:
+        """The ends, and what chose the examples."""
+        return (*self.path.ends, *((self.part.choice,) if self.part.choice else ()))
+
+    def describe(self) -> dict[str, Any]:
+        """Path, data, part, points, statistics, loss, precision, batch size."""
+        found: dict[str, Any] = {
+            "path": self.path.describe(),
+            "data": self.data.describe(),
+            "part": self.part.describe(),
+            "alphas": list(self.alphas),
+            "norm": self.norm.describe(),
+            "loss": self.loss,
+        }
+        optional = {"precision": (self.precision, "float32"), "batch_size": (self.batch_size, None)}
+        return found | {name: value for name, (value, frozen) in optional.items() if value != frozen}
+
+    @property
+    def label(self) -> str:
+        """A few words."""
+        return f"{self.path.form} on {self.part}, {len(self.alphas)} points"
+
+    @property
+    def cost(self) -> float:
+        """Every example at every point, and the examples read for statistics."""
+        extra = self.norm.examples if self.norm.mode == "recompute" else 0
+        return float(len(self.alphas) * (self.part.count(self.data) + extra))
+
+
+@dataclass(frozen=True, eq=False)
+class Distance(Measure):
+    """L2 and relative distance of two networks, whole and by block (tensor-name globs by block name)."""
+
+    a: State
+    b: State
+    blocks: Mapping[str, tuple[str, ...]] | None = None
+    kind: ClassVar[str] = "distance"
+
+    def parents(self) -> tuple[Node, ...]:
+        """Both networks."""
+        return (self.a, self.b)
+
+    def describe(self) -> dict[str, Any]:
+        """Both networks and the blocks."""
+        found: dict[str, Any] = {"a": self.a.key, "b": self.b.key}
+        return found | ({"blocks": {k: list(v) for k, v in self.blocks.items()}} if self.blocks else {})
+
+    @property
+    def label(self) -> str:
+        """A few words."""
+        return "distance"
+
+
+@dataclass(frozen=True, eq=False)
+class Scores(Measure):
+    """EL2N of each example, the mean over networks."""
+
+    networks: tuple[State, ...]
+    data: DataRef
+    part: Part
+    score: Literal["el2n"] = "el2n"
+    kind: ClassVar[str] = "scores"
+
+    def parents(self) -> tuple[Node, ...]:
+        """The networks."""
+        return self.networks
+
+    def describe(self) -> dict[str, Any]:
+        """Networks, data, part, which score."""
+        return {
+            "networks": [network.key for network in self.networks],
+            "data": self.data.describe(),
+            "part": self.part.describe(),
+            "score": self.score,
+        }
+
+    @property
+    def label(self) -> str:
+        """A few words."""
+        return f"{self.score} over {len(self.networks)} networks"
+
+    @property
+    def cost(self) -> float:
+        """Every example once a network."""
+        return float(len(self.networks) * self.part.count(self.data))
+
+
+@dataclass(frozen=True, eq=False)
+class Choose(Node):
+    """An argument taken from a measurement by a rule of :mod:`isthmus.choices`."""
+
+    source: Measure
+    rule: str
+    arguments: Mapping[str, Any]
+    kind: ClassVar[str] = "choose"
+
+    def parents(self) -> tuple[Node, ...]:
+        """The measurement."""
+        return (self.source,)
+
+    def describe(self) -> dict[str, Any]:
+        """Measurement, rule, arguments."""
+        return {"source": self.source.key, "rule": self.rule, "arguments": dict(self.arguments)}
+
+    @property
+    def label(self) -> str:
+        """A few words."""
+        return f"choose {self.rule}"

@@ -1,0 +1,99 @@
+"""What nodes are made of: models and data by reference, parts of the data, normalisation statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from isthmus.errors import BadInput
+
+if TYPE_CHECKING:
+    from isthmus.nodes.measures import Choose
+
+__all__ = ["DataRef", "ModelRef", "NormSpec", "Part"]
+
+
+@dataclass(frozen=True)
+class ModelRef:
+    """A model by name and arguments; ``source`` is the digest of its code where that is the user's."""
+
+    name: str
+    arguments: Mapping[str, Any]
+    source: str | None = None
+
+    def describe(self) -> dict[str, Any]:
+        """What names it."""
+        found: dict[str, Any] = {"name": self.name, "arguments": dict(self.arguments)}
+        return found | ({"source": self.source} if self.source else {})
+
+
+@dataclass(frozen=True)
+class DataRef:
+    """A data set: named by the digest of its arrays and its normalisation, found again by name and options."""
+
+    name: str
+    options: Mapping[str, Any]
+    digest: str
+    train: int
+    test: int
+    classes: int
+    input_shape: tuple[int, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def describe(self) -> dict[str, Any]:
+        """What names it."""
+        return {"digest": self.digest, "mean": list(self.mean), "std": list(self.std)}
+
+
+@dataclass(frozen=True)
+class Part:
+    """Examples of a data set: a split, whole or the first ``examples`` of a fixed mixed order, or a chosen subset.
+
+    ``choice`` and ``index`` take part ``index`` of what a :class:`Choose` node with the rule "splits" found.
+    """
+
+    split: Literal["train", "test"]
+    examples: int | None = None
+    choice: Choose | None = None
+    index: int | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Part:
+        """A part from its text: ``"test"``, ``"train"`` or ``"train:10000"``."""
+        split, colon, count = text.partition(":")
+        if split not in ("train", "test") or (colon and not (count.isascii() and count.isdigit() and int(count) > 0)):
+            raise BadInput(f'expected "train", "test" or a number of them such as "train:10000", found {text!r}')
+        return cls("train" if split == "train" else "test", int(count) if colon else None)
+
+    def __str__(self) -> str:
+        chosen = f"/{self.index + 1}" if self.index is not None else ""
+        return f"{self.split}{f':{self.examples}' if self.examples else ''}{chosen}"
+
+    def count(self, data: DataRef) -> int:
+        """How many examples that is (for a chosen subset: at most)."""
+        whole = data.train if self.split == "train" else data.test
+        return min(self.examples or whole, whole)
+
+    def describe(self) -> dict[str, Any]:
+        """What names it."""
+        found: dict[str, Any] = {"split": self.split}
+        if self.examples:
+            found["examples"] = self.examples
+        if self.choice is not None:
+            found |= {"choice": self.choice.key, "index": self.index}
+        return found
+
+
+@dataclass(frozen=True)
+class NormSpec:
+    """Where normalisation statistics come from: a mode, and for "recompute" the batch and number of examples."""
+
+    mode: Literal["recompute", "interpolate", "batch", "keep", "init"] = "interpolate"
+    batch: int = 256
+    examples: int = 10_240
+
+    def describe(self) -> dict[str, Any]:
+        """What names it; batch and number only where they act."""
+        return vars(self) if self.mode == "recompute" else {"mode": self.mode}
