@@ -104,9 +104,13 @@ def _check_state(model: nn.Module) -> None:
 def forward(model: nn.Module, inputs: Tensor, precision: str = "float32") -> Tensor:
     """The model's outputs; in precision "bf16" under bfloat16 autocast, else under none.
 
+    Inputs in float64, which numpy makes unasked, become float32 where the model has no weights in float64.
+
     Raises:
         BadInput: it returns something else than one tensor, or fails on inputs of another type than its weights.
     """
+    if inputs.dtype == torch.float64 and all(p.dtype != torch.float64 for p in model.parameters()):
+        inputs = inputs.float()
     try:
         with torch.autocast(inputs.device.type, torch.bfloat16, enabled=precision == "bf16"):
             outputs: Any = model(inputs)
