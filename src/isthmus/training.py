@@ -4,6 +4,8 @@ A step is a function of the state before it, the recipe and the noise at that st
 cut, resumed and branched anywhere: ``train(0 -> n)`` equals ``train(k -> n)`` after ``train(0 -> k)``
 bit for bit, inside an epoch too, on one device with one number of threads. What the model itself
 draws (dropout) is made a function of the noise: the generator is forked, seeded for the step, restored.
+A state is parameters, persistent buffers and the optimiser's buffers; what a model keeps elsewhere from one
+forward pass to the next (a plain attribute, a buffer that is not persistent) begins anew at a cut.
 """
 
 from __future__ import annotations

@@ -39,6 +39,13 @@ def test_a_state_survives_its_tensors(network: str, optimizer: str) -> None:
     assert same(NetworkState.from_tensors(flat, 2), state)
 
 
+def test_tensors_for_a_file_share_no_memory_even_where_the_state_does() -> None:
+    model = make("tied", 3)
+    flat = NetworkState(weights.Weights.from_module(model)).tensors()
+    pointers = [tensor.data_ptr() for tensor in (*flat.values(), *model.parameters())]
+    assert len(set(pointers)) == len(pointers)
+
+
 def test_a_state_is_a_copy_and_its_digest_knows_every_bit() -> None:
     model = make("convolutional", 3)
     state = NetworkState.of(model, step=4)
