@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
-from typing import Any, TypeVar
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from isthmus.nodes import DataRef, ModelRef
+from isthmus.execute import Setting, executor
+from isthmus.graph import Plan, plan
+from isthmus.nodes import DataRef, ModelRef, Node, State
 from isthmus.recipe import Recipe
+from isthmus.store import Record, Store
 from isthmus.study import BranchStudy, DataSpec, InitToFinalStudy, Study, from_mapping
 from isthmus.study.expand import find_data
 from isthmus.study.read import override
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from isthmus.networks import NetworkState
 
 T = TypeVar("T", bound=Study)
 PER_EPOCH = 5  # 190 examples in batches of 40
@@ -55,3 +66,76 @@ def _study(content: Mapping[str, Any], sets: tuple[str, ...], kind: type[T]) -> 
     found = from_mapping(override(content, sets))
     assert isinstance(found, kind)
     return found
+
+
+class Told:
+    """A display that keeps what it is told, and may act on progress."""
+
+    def __init__(self, on_progress: Callable[[str], None] = lambda key: None) -> None:
+        self.on_progress = on_progress
+        self.failures: dict[str, str] = {}
+        self.lines: list[str] = []
+        self.order: list[str] = []
+
+    def begin(self, plan: Plan, workers: int) -> None: ...
+
+    def progress(self, worker: int, key: str, done: float, total: float, note: str) -> None:
+        self.on_progress(key)
+
+    def finished(self, worker: int, key: str, record: Record) -> None:
+        self.order.append(key)
+
+    def failed(self, worker: int, key: str, message: str) -> None:
+        self.failures[key] = message
+
+    def say(self, message: str) -> None:
+        self.lines.append(message)
+
+    def end(self) -> None: ...
+
+
+def compute(store: Store, *nodes: Node, workers: int = 0, display: Told | None = None) -> Store:
+    """The store with these nodes computed, one thread a process."""
+    executor("local")(plan(nodes, store), store, Setting(workers, threads=1), display or Told())
+    return store
+
+
+def digests(store: Store) -> dict[str, str]:
+    """The digest of every value in a store, by key."""
+    return {key: store.get(key).digest for key in list(store.keys())}
+
+
+def state(store: Store, node: State) -> NetworkState:
+    """A stored state, read without the code that computes."""
+    from safetensors.torch import load
+
+    from isthmus.networks import NetworkState
+
+    record = store.get(node.key)
+    return NetworkState.from_tensors(load(store.blob(record)), record.summary["step"])
+
+
+def arrays(store: Store, node: Node) -> dict[str, Any]:
+    """The stored arrays of a measurement."""
+    from safetensors.numpy import load
+
+    return load(store.blob(store.get(node.key)))
+
+
+def write(folder: Path, content: Mapping[str, Any], name: str = "study.py") -> Path:
+    """A study as a file."""
+    path = folder / name
+    path.write_text(f"study = {dict(content)!r}\n", encoding="utf-8")
+    return path
+
+
+def environment() -> dict[str, str]:
+    """That of a subprocess which uses this isthmus and one thread."""
+    return os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "error"}
+
+
+def normed() -> nn.Module:
+    """A network of two numbers to two classes with batch normalisation and dropout."""
+    from torch import nn
+
+    return nn.Sequential(nn.Linear(2, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Dropout(0.3), nn.Linear(6, 2))

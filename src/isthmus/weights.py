@@ -279,7 +279,7 @@ def difference(a: State, b: State) -> Weights:
 @torch.no_grad()
 def norm(state: State, *, buffers: bool = False) -> float:
     """The L2 norm over parameters (tied ones once), accumulated in float64."""
-    return math.sqrt(sum(_square(tensor) for tensor in parameters(state, buffers=buffers).values()))
+    return math.sqrt(math.fsum(_square(tensor) for tensor in parameters(state, buffers=buffers).values()))
 
 
 def _square(tensor: Tensor) -> float:
@@ -308,10 +308,10 @@ def distance(a: State, b: State, relative: bool = False, *, buffers: bool = Fals
     """
     check_match(a, b)
     squares = _squares(a, b, buffers=buffers)
-    total = math.sqrt(sum(squares.values()))
+    total = math.sqrt(math.fsum(squares.values()))
     if not relative:
         return total
-    scale = math.sqrt(sum(_square(a[name]) for name in squares))
+    scale = math.sqrt(math.fsum(_square(a[name]) for name in squares))
     return total / scale if scale else math.nan
 
 
@@ -339,7 +339,7 @@ def distance_by_block(
     check_match(a, b)
     squares = _squares(a, b, buffers=buffers)
     return {
-        block: math.sqrt(sum(squares[name] for name in select(a, patterns) if name in squares))
+        block: math.sqrt(math.fsum(squares[name] for name in select(a, patterns) if name in squares))
         for block, patterns in blocks.items()
     }
 

@@ -131,7 +131,7 @@ class Workshop:
         return self._load(self.store.get(state.key), state.model)
 
     def _load(self, record: Record, model: ModelRef) -> NetworkState:
-        flat = load_tensors(self.store.blob(record))
+        flat = dict(sorted(load_tensors(self.store.blob(record)).items()))  # read in no order: sums would differ
         template = weights.Weights.from_module(self.skeleton(model))
         return NetworkState.from_tensors(flat, int(record.summary["step"]), template)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from isthmus.errors import Damaged
 from isthmus.graph import walk
 from isthmus.nodes import Node
 from isthmus.store import Record, Store
@@ -19,11 +20,15 @@ def provenance_table(targets: Iterable[Node], store: Store) -> Table:
     """A row for each kind of result and each way in which results of that kind were computed.
 
     ``results`` counts them, ``seconds`` is what they took together (of one process each), ``first`` and ``last`` are
-    the dates in UTC. States that were deleted since are not counted.
+    the dates in UTC. States that were deleted or damaged since are not
+    counted.
     """
     groups: dict[tuple[Any, ...], list[Record]] = {}
     for key in walk(targets):
-        record = store.record(key)
+        try:
+            record = store.record(key)
+        except Damaged:  # what is needed was read already; the rest is not worth stopping for
+            continue
         if record is not None:
             made = {"kind": record.kind, **record.made}
             groups.setdefault(tuple(made.get(name) for name in _BY), []).append(record)

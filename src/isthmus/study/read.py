@@ -189,7 +189,9 @@ def _further(cls: type[Study], content: Mapping[str, Any], error: ValidationErro
         problems += fitting.branch_problems(branch, per_epoch)
     if branch is not None and merge is not None:
         problems += fitting.merge_problems(merge, branch, per_epoch)
-    return [_renumbered(problem, refused) for problem in problems]
+    paths = {".".join(map(str, at)) for at in refused}
+    told = [_renumbered(problem, refused) for problem in problems]
+    return [text for text in told if not any(path.startswith(f"{text.partition(':')[0]}.") for path in paths)]
 
 
 def _renumbered(problem: str, refused: Collection[tuple[Any, ...]]) -> str:
