@@ -31,6 +31,7 @@ app = App(
     help="Train networks, branch them under different SGD noise, interpolate and merge them, and measure the line"
     " between them. Start with `isthmus demo`.",
     version=__version__,
+    suppress_keyboard_interrupt=False,  # ours to tell: see _guarded
 )
 
 STORE = Path("isthmus-store")
@@ -54,7 +55,10 @@ class Options:
     ] = None
     data: Data = None
     store: Where = STORE
-    out: Annotated[Path | None, Parameter(help="Folder for tables and figures (default: isthmus-out/NAME).")] = None
+    out: Annotated[
+        Path | None,
+        Parameter(help="Folder for tables and figures (default: isthmus-out/NAME); several rows get one each in it."),
+    ] = None
     workers: Workers = None
     threads: Annotated[
         int | None, Parameter(help="Threads of each process (default: the cores divided among them).")

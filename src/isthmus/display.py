@@ -96,8 +96,9 @@ class Lines:
         now = time.monotonic()
         if self.clock and now - self.last >= self.every:
             self.last = now
-            counts = f"{len(self.clock.done)}/{len(self.clock.plan.pending)}"
-            self.say(f"  {counts} results, {self.clock.share:4.0%} of the work, {self.clock.left()} ({what})")
+            counts = f"{len(self.clock.done)}/{len(self.clock.plan.pending)} results"
+            parts = (counts, f"{self.clock.share:4.0%} of the work", self.clock.left())
+            self.say(f"  {', '.join(filter(None, parts))} ({what})")
 
 
 class Bars:

@@ -47,8 +47,8 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _TEXT, _SMALL = 8.0, 7.0  # points
 _LINE = 0.135  # inches that a line of small text takes
 _LETTERS = 20  # of small text to an inch
-_TITLE, _TITLE_LETTERS = 0.16, 13  # inches that a line of the title takes, its letters to an inch
-_LEFT, _RIGHT, _GAP, _CLOSE = 0.62, 0.15, 0.62, 0.16  # inches: left and right of the panels, between columns
+_TITLE, _TITLE_LETTERS = 0.16, 12  # inches that a line of the title takes, its letters to an inch
+_LEFT, _RIGHT, _GAP, _CLOSE = 0.7, 0.15, 0.7, 0.16  # inches: left and right of the panels, between columns
 _OVER, _UNDER, _BETWEEN = 0.52, 0.52, 0.72  # inches: over and under the panels, between rows
 _DPI = 200
 _INK, _GREY = "#222222", "#777777"
@@ -98,11 +98,14 @@ def canvas(
         _style(panels[-1], numbers=index >= shared or column == 0)
         # a given place of a label is not searched for, which would draw every number of the axis first
         panels[-1].xaxis.set_label_coords(0.5, -0.24 / panel[1])
-        panels[-1].yaxis.set_label_coords(-0.44 / panel[0], 0.5)
+        panels[-1].yaxis.set_label_coords(-0.53 / panel[0], 0.5)
     return figure, panels
 
 
 def _style(axes: Axes, numbers: bool) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))  # numbers that are short enough for _LEFT
     axes.tick_params(labelsize=_SMALL, length=2.5, width=0.6, colors=_INK, labelleft=numbers)
     for side, spine in axes.spines.items():
         spine.set_visible(side in ("left", "bottom"))
@@ -119,7 +122,9 @@ def label(axes: Axes, title: str = "", x: str = "", y: str = "") -> None:
 
 
 def legend(axes: Axes, place: str = "best", title: str | None = None, columns: int = 1) -> None:
-    """The legend of a panel."""
+    """The legend of a panel, where anything in it has a label."""
+    if not axes.get_legend_handles_labels()[1]:
+        return
     style = {"fontsize": _SMALL, "frameon": False, "handlelength": 1.8}
     found = axes.legend(loc=cast(Any, place), title=title, ncols=columns, **style)
     found.get_title().set_fontsize(_SMALL)
@@ -143,31 +148,37 @@ def band(axes: Axes, x: npt.ArrayLike, repeats: npt.ArrayLike, **style: Any) -> 
         axes: where.
         x: shape (points,).
         repeats: shape (repeats, points); NaN where a repeat has no such point, and where none has any, a gap.
-        style: ``color``, ``label``, ``marker`` and so on, of the line.
+        style: ``color``, ``label``, ``marker`` and so on, of the line; where there is nothing to draw its label
+            says so.
     """
     at, values = np.asarray(x, dtype=np.float64), np.atleast_2d(np.asarray(repeats, dtype=np.float64))
     there = np.isfinite(values).any(axis=0)
-    at, values = at[there], values[:, there]
-    if not len(at):
-        return
-    (line,) = axes.plot(at, np.nanmean(values, axis=0), **{"lw": 1.3, "ms": 3.5, **style})
+    mean, low, high = (np.full(len(at), np.nan) for _ in range(3))
+    if there.any():
+        for found, over in ((mean, np.nanmean), (low, np.nanmin), (high, np.nanmax)):
+            found[there] = over(values[:, there], axis=0)
+    elif "label" in style:
+        style["label"] = f"{style['label']} (no numbers)"
+    (line,) = axes.plot(at, mean, **{"lw": 1.3, "ms": 3.5, **style})
     if len(values) > 1:
-        low, high = np.nanmin(values, axis=0), np.nanmax(values, axis=0)
         axes.fill_between(at, low, high, color=line.get_color(), alpha=0.2, lw=0)
 
 
 def threshold(axes: Axes, value: float, text: str = "", *, vertical: bool = False) -> None:
     """A dashed line at a value, with a few words on it."""
+    from matplotlib.patheffects import withStroke
+
     draw = axes.axvline if vertical else axes.axhline
     draw(value, color=_GREY, lw=0.8, ls=(0, (4, 3)), zorder=1)
     if not text:
         return
     if vertical:
         across = axes.get_xaxis_transform()
-        axes.text(value, 0.98, f"{text} ", transform=across, fontsize=_SMALL, color=_GREY, ha="right", va="top")
+        words = axes.text(value, 0.98, f"{text} ", transform=across, ha="right", va="top")
     else:
         along = axes.get_yaxis_transform()
-        axes.text(0.02, value, text, transform=along, fontsize=_SMALL, color=_GREY, ha="left", va="bottom")
+        words = axes.text(0.02, value, text, transform=along, ha="left", va="bottom")
+    words.set(fontsize=_SMALL, color=_GREY, path_effects=[withStroke(linewidth=2, foreground="white")])
 
 
 def colour_scale(axes: Axes, values: Sequence[float], colours: Sequence[Any], text: str) -> None:
@@ -186,7 +197,7 @@ def colour_scale(axes: Axes, values: Sequence[float], colours: Sequence[Any], te
 
 
 def log_ticks(axis: Axis, low: float, high: float) -> None:
-    """Plain numbers on a logarithmic axis that runs from ``low`` to ``high``: 1, 2, 5, 10, ..., finer on a short one."""
+    """Plain numbers on a logarithmic axis from ``low`` to ``high``: 1, 2, 5, 10, ...; finer on a short one."""
     from matplotlib.ticker import MaxNLocator
 
     decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)

@@ -89,7 +89,8 @@ def _limit(axes: Axes, look: Look, metric: str) -> None:
     """Room for the limit of what counts as connected, so that a barrier of nothing looks like nothing."""
     unit = _UNIT[metric]
     limit = look.limits[metric] * unit[1]
-    top = max(axes.dataLim.ymax * 1.1, 1.2 * limit)
+    highest = axes.dataLim.ymax  # of nothing it is infinite
+    top = max(1.1 * highest if np.isfinite(highest) else 0.0, 1.2 * limit)
     axes.set_ylim(-0.05 * top, top)
     plots.threshold(axes, limit, f"connected below {limit:g} {unit[2]}")
 
@@ -102,12 +103,14 @@ def _f1(look: Look, tables: Tables) -> Figure:
     for axes, (metric, (name, factor, unit)) in zip(panels, _UNIT.items(), strict=True):
         for split, (colour, marker, text) in _SPLITS.items():
             k1, values = _over(_at_end(tables, split, metric), "k1", "chord")
+            if not k1:
+                continue
             line = "-" if split == "test" else "--"
             label = f"{text} (at most {factor * values.max(initial=0.0):.2g} {unit})"
             plots.band(axes, k1, factor * values, color=colour, marker=marker, label=label, ls=line)
         axes.set_xticks(_numbers(tables["pairs"], "k1"))
         _limit(axes, look, metric)
-        plots.legend(axes, "center right")
+        plots.legend(axes)
         plots.label(axes, name.capitalize(), "k1: shared epochs (k2 = rest)", f"chord barrier of the {name} ({unit})")
     return figure
 
@@ -125,11 +128,16 @@ def _f2(look: Look, tables: Tables) -> Figure:
     for axes, (metric, (name, factor, unit)) in zip(panels, _UNIT.items(), strict=True):
         ends = _at_end(tables, "test", metric)
         points = [(r["k1"], trunk[r["repeat"], r["k1"]], r["chord"]) for r in ends if (r["repeat"], r["k1"]) in trunk]
-        final = 1 - min(row["start"] for row in _at_end(tables, "test", "error")) if len(ends) else 1.0
-        _accuracies(axes, points, factor, final)
+        _accuracies(axes, points, factor, _final(tables))
         _limit(axes, look, metric)
         plots.label(axes, name.capitalize(), "test accuracy at the split (%)", f"chord barrier of the {name} ({unit})")
     return figure
+
+
+def _final(tables: Tables) -> float:
+    """The best test accuracy of the main branch at the end; 0 where there is none."""
+    found = [1 - row["start"] for row in _at_end(tables, "test", "error")]
+    return max((accuracy for accuracy in found if np.isfinite(accuracy)), default=0.0)
 
 
 def _trunk(tables: Tables) -> Table:
@@ -152,7 +160,8 @@ def _accuracies(axes: Axes, points: Sequence[tuple[float, float, float]], factor
     axes.set_xticks(ticks, labels=[f"{100 * (1 - error):g}" for error in ticks])
     axes.set_xticks([], minor=True)
     axes.set_xlim(1.0, 0.7 * max(1 - final, 1e-4))
-    plots.threshold(axes, max(1 - final, 1e-4), "at the end", vertical=True)
+    if final:
+        plots.threshold(axes, max(1 - final, 1e-4), "at the end", vertical=True)
 
 
 def _paths(
@@ -162,6 +171,13 @@ def _paths(
     table = tables["curves"].where(split="test")
     k1s, k2s = _numbers(table, "k1"), _numbers(table, "k2")
     colours = dict(zip(k2s, plots.sequential(len(k2s)), strict=True))
+    found: dict[tuple[float, float], tuple[list[float], npt.NDArray[np.float64]]] = {}
+    for (k1, k2), points in table.groups("k1", "k2").items():
+        alphas, losses = _over(points, "alpha", "loss")
+        found[k1, k2] = alphas, np.mean([curve(alphas, row.tolist()) for row in losses], axis=0)
+    broken = sum(not np.isfinite(values).all() for _, values in found.values())
+    if broken:
+        more += (f"{broken} of {len(found)} lines hold NaN or infinity and are drawn where they are finite.",)
     columns = min(3, len(k1s) + 1)
     rows = -(-(len(k1s) + 1) // columns)
     figure, panels = plots.canvas(
@@ -173,10 +189,9 @@ def _paths(
         shared=len(k1s),
     )
     for index, (axes, k1) in enumerate(zip(panels, k1s, strict=False)):
-        for (k2,), points in table.where(k1=k1).groups("k2").items():
-            alphas, losses = _over(points, "alpha", "loss")
-            values = np.mean([curve(alphas, row.tolist()) for row in losses], axis=0)
-            axes.plot(alphas, values, color=colours[k2], lw=1.1)
+        for (of, k2), (alphas, values) in found.items():
+            if of == k1:
+                axes.plot(alphas, values, color=colours[k2], lw=1.1)
         axes.set_xticks([0, 0.5, 1], labels=["0", "0.5", "1"])
         plots.label(axes, f"k1 = {k1:g}", "alpha (0: main branch, 1: child)", y if index % columns == 0 else "")
     plots.colour_scale(panels[len(k1s)], k2s, list(colours.values()), "k2: epochs apart")
@@ -221,7 +236,7 @@ def _f4(look: Look, tables: Tables) -> Figure:
     for axes in panels[:2]:
         axes.set_ylim(bottom=0)
     _limit(panels[2], look, "loss")
-    plots.legend(panels[1], "upper right")
+    plots.legend(panels[1])
     return figure
 
 

@@ -121,7 +121,10 @@ def smallest_step(quantity: str, *, k1: float) -> Callable[[Tables], float]:
 
 
 def change_over_k2(quantity: str, *, k1: float, pick: Callable[[list[float]], Any]) -> Callable[[Tables], float]:
-    """The change from the first k2 to the last, the smallest or largest (``pick``) over this k1 and larger."""
+    """The change from the first k2 to the last, the smallest or largest over this k1 and larger.
+
+    ``pick`` is ``np.min`` or ``np.max``, which unlike Python's own do not lose a NaN.
+    """
     return lambda tables: float(pick(_over_k2(tables, k1, lambda rows: float(rows[-1][quantity] - rows[0][quantity]))))
 
 
