@@ -6,8 +6,9 @@ import os
 
 from hypothesis import settings
 
-# Networks as small as the tests' gain nothing from a second thread, and lose fivefold where the cores are busy.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Networks as small as the tests' gain nothing from a second thread, and lose fivefold on busy cores. Bits are
+# compared between processes as well, which are given one thread each.
+os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 settings.register_profile("suite", deadline=None, derandomize=True, max_examples=40, database=None)
 settings.load_profile("suite")

@@ -70,7 +70,7 @@ class PathMeasure(Measure):
     @property
     def cost(self) -> float:
         """Every example at every point, and the examples read for statistics."""
-        extra = self.norm.examples if self.norm.mode == "recompute" else 0
+        extra = min(self.norm.examples, self.data.train) if self.norm.mode == "recompute" else 0
         return float(len(self.alphas) * (self.part.count(self.data) + extra))
 
 

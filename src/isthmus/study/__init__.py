@@ -24,7 +24,7 @@ from isthmus.study.model import (
     Study,
     To,
 )
-from isthmus.study.provenance import provenance_table
+from isthmus.study.provenance import provenance_table, standing
 from isthmus.study.read import from_mapping, load
 from isthmus.study.tables import tables
 from isthmus.tables import Table
@@ -58,12 +58,15 @@ class Results:
             computed.
         expansion: the nodes, for those who want more than the tables.
         computed: how many nodes this call computed; 0 when the store had everything.
+        parameters: the number of parameters of the network, as counted when it was made; None if the store has none
+            of its states any more.
     """
 
     study: Study
     tables: Mapping[str, Table]
     expansion: Expansion
     computed: int
+    parameters: int | None = None
 
     def __getitem__(self, name: str) -> Table:
         if name not in self.tables:
@@ -150,8 +153,10 @@ def run(
         computed = _recompute(expansion, store, setting, display or _Silent())
     else:
         executor("local")(found, store, setting, display or _Silent())
-    found_tables = tables(expansion, store) | {"provenance": provenance_table(expansion.targets, store)}
-    return Results(study, found_tables, expansion, computed)
+    records = standing(expansion.targets, store)
+    counts = (record.summary["parameters"] for record in records if "parameters" in record.summary)
+    found_tables = tables(expansion, store) | {"provenance": provenance_table(records)}
+    return Results(study, found_tables, expansion, computed, next(counts, None))
 
 
 def _recompute(expansion: Expansion, store: Store, setting: Setting, display: Display) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from typing import Any
 
@@ -11,31 +12,36 @@ from isthmus.nodes import Node
 from isthmus.store import Record, Store
 from isthmus.tables import Table
 
-__all__ = ["provenance_table"]
+__all__ = ["provenance_table", "standing"]
 
 _BY = ("kind", "device", "capability", "machine", "threads", "isthmus", "torch")
 
 
-def provenance_table(targets: Iterable[Node], store: Store) -> Table:
+def standing(targets: Iterable[Node], store: Store) -> list[Record]:
+    """The records of the targets and of all that they rest on, as far as they are there and whole."""
+    found = []
+    for key in walk(targets):
+        with contextlib.suppress(Damaged):  # what a study needs was read already; the rest is not worth stopping for
+            record = store.record(key)
+            if record is not None:
+                found.append(record)
+    return found
+
+
+def provenance_table(records: Iterable[Record]) -> Table:
     """A row for each kind of result and each way in which results of that kind were computed.
 
     ``results`` counts them, ``seconds`` is what they took together (of one process each), ``first`` and ``last`` are
-    the dates in UTC. States that were deleted or damaged since are not
-    counted.
+    the dates in UTC.
     """
     groups: dict[tuple[Any, ...], list[Record]] = {}
-    for key in walk(targets):
-        try:
-            record = store.record(key)
-        except Damaged:  # what is needed was read already; the rest is not worth stopping for
-            continue
-        if record is not None:
-            made = {"kind": record.kind, **record.made}
-            groups.setdefault(tuple(made.get(name) for name in _BY), []).append(record)
+    for record in records:
+        made = {"kind": record.kind, **record.made}
+        groups.setdefault(tuple(made.get(name) for name in _BY), []).append(record)
     rows = []
-    for labels, records in sorted(groups.items(), key=lambda item: [str(label) for label in item[0]]):
-        dates = sorted(str(record.made.get("date", "")) for record in records)
-        seconds = sum(float(record.made.get("seconds", 0.0)) for record in records)
-        numbers = {"results": len(records), "seconds": round(seconds, 1), "first": dates[0], "last": dates[-1]}
+    for labels, members in sorted(groups.items(), key=lambda item: [str(label) for label in item[0]]):
+        dates = sorted(str(record.made.get("date", "")) for record in members)
+        seconds = sum(float(record.made.get("seconds", 0.0)) for record in members)
+        numbers = {"results": len(members), "seconds": round(seconds, 1), "first": dates[0], "last": dates[-1]}
         rows.append({**dict(zip(_BY, labels, strict=True)), **numbers})
     return Table.of(rows, (*_BY, "results", "seconds", "first", "last"))

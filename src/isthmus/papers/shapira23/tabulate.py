@@ -94,7 +94,7 @@ def _setup(results: Results, pairs: Table, published: Published) -> Table:
             {
                 "repeat": repeat,
                 "network": study.model.name,
-                "parameters": None,
+                "parameters": results.parameters,
                 "published_parameters": published.parameters if same else None,
                 "data": data.name,
                 "training_examples": data.train,
