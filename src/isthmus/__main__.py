@@ -1,5 +1,16 @@
-"""``python -m isthmus`` is the ``isthmus`` command."""
+"""The ``isthmus`` command, also as ``python -m isthmus``."""
 
-from isthmus.cli import main
+import gc
 
-main()
+
+def main() -> None:
+    """The entry point; nothing is collected while the modules load, of which nothing is garbage."""
+    gc.disable()
+    from isthmus import cli
+
+    gc.enable()
+    cli.main()
+
+
+if __name__ == "__main__":
+    main()

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -31,6 +30,7 @@ app = App(
     help="Train networks, branch them under different SGD noise, interpolate and merge them, and measure the line"
     " between them. Start with `isthmus demo`.",
     version=__version__,
+    help_format="plaintext",  # Markdown would cost a quarter of the time that --help takes
     suppress_keyboard_interrupt=False,  # ours to tell: see _guarded
 )
 
@@ -207,6 +207,7 @@ def _device(name: str) -> Literal["cpu", "cuda"]:
 def _explain(study: Study, options: Options) -> None:
     """What a study would do, without doing it."""
     import json
+    import tempfile
     from collections import Counter
 
     from isthmus.study import prepare
