@@ -335,6 +335,7 @@ def _terminate(signum: int, frame: FrameType | None) -> None:
 def _guarded(arguments: list[str] | None) -> int:
     try:
         app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+        sys.stdout.flush()  # here a reader who has left is noticed, at the interpreter's end it would be a traceback
     except CycloptsError as error:
         return _complain(f"{error} See isthmus --help.", 2)
     except IsthmusError as error:
