@@ -8,8 +8,8 @@ PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constr
 
 help:
 	@echo "make demo            set up .venv (1-3 min) and show what isthmus does (about 1 min)"
-	@echo "make test            set up .venv (1-3 min), lint, check types, run the tests (about 10 min on two cores)"
-	@echo "make test-long       the tests that take minutes each, on real data (ISTHMUS_DATA)"
+	@echo "make test            set up .venv (1-3 min), lint, check types, run the tests (about 2 min on two cores)"
+	@echo "make test-long       the tests that take minutes each (some need ISTHMUS_DATA)"
 	@echo "make reproduce-mnist Shapira23 on MNIST at full scale (ISTHMUS_DATA; about 8 min on two cores)"
 	@echo "make bench           the benchmarks (minutes, on a quiet machine)"
 
@@ -44,11 +44,11 @@ format: $(VENV)/.dev
 	@$(BIN)/ruff format .
 
 test: lint
-	@echo "Running the tests (about 8 minutes on two cores) ..."
+	@echo "Running the tests (about 2 minutes on two cores) ..."
 	@$(BIN)/python -m pytest
 
 test-long: $(VENV)/.dev
-	@echo "Running the long tests (about 15 minutes on two cores; they need ISTHMUS_DATA) ..."
+	@echo "Running the long tests (about 10 minutes on two cores; some need ISTHMUS_DATA) ..."
 	@$(BIN)/python -m pytest -m slow
 
 reproduce-mnist: $(VENV)/.demo
