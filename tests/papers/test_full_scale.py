@@ -1,4 +1,4 @@
-"""The published set-ups, run whole on real data: minutes each, with what they found compared to the committed results."""
+"""The published set-ups, run whole on real data: minutes each, compared with the committed results."""
 
 from __future__ import annotations
 
