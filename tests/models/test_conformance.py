@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from fnmatch import fnmatchcase
+from typing import cast
 
 import pytest
 import torch
@@ -15,17 +16,26 @@ from isthmus.errors import BadInput, UnknownName
 EVERY = pytest.mark.parametrize("name", models.names())
 CLASSES = 7
 BATCH = 5
+PICTURES = {"stem": "7x7", "max_pool": True, "classes": 1000, "input_shape": (3, 224, 224)}  # as in torchvision
+
+
+def small(name: str) -> dict[str, object]:
+    return dict(models._entries()[name].small)
 
 
 def input_shape(name: str) -> tuple[int, ...]:
-    shape: tuple[int, ...] = inspect.signature(models._entries()[name].build).parameters["input_shape"].default
-    return shape
+    default = inspect.signature(models._entries()[name].build).parameters["input_shape"].default
+    return cast(tuple[int, ...], small(name).get("input_shape", default))
+
+
+def make(name: str, seed: int = 11) -> nn.Module:
+    return models.initialise(name, seed, **{"classes": CLASSES, **small(name)})
 
 
 def example(name: str) -> tuple[nn.Module, Tensor]:
     """A model and a batch in double precision, so that tolerances can be near its rounding."""
     inputs = torch.randn(BATCH, *input_shape(name), generator=torch.Generator().manual_seed(3), dtype=torch.float64)
-    return models.initialise(name, 11, classes=CLASSES).double(), inputs
+    return make(name).double(), inputs
 
 
 @EVERY
@@ -39,7 +49,7 @@ def test_output_is_one_score_for_each_class(name: str) -> None:
 
 @EVERY
 def test_a_seed_names_the_same_values_every_time(name: str) -> None:
-    first, again, other = (models.initialise(name, seed, classes=CLASSES).state_dict() for seed in (11, 11, 12))
+    first, again, other = (make(name, seed).state_dict() for seed in (11, 11, 12))
     assert list(first) == list(again)
     assert all(torch.equal(first[key], again[key]) for key in first)
     weights = [key for key in first if key.endswith("weight") and first[key].ndim > 1]
@@ -49,7 +59,7 @@ def test_a_seed_names_the_same_values_every_time(name: str) -> None:
 @EVERY
 def test_initialise_leaves_the_global_generator_alone(name: str) -> None:
     before = torch.get_rng_state()
-    models.initialise(name, 11)
+    make(name)
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -57,10 +67,10 @@ def test_initialise_leaves_the_global_generator_alone(name: str) -> None:
 def test_build_draws_from_the_global_generator(name: str) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(5)
-        first = torch.nn.utils.parameters_to_vector(models.build(name).parameters())
-        second = torch.nn.utils.parameters_to_vector(models.build(name).parameters())
+        first = torch.nn.utils.parameters_to_vector(models.build(name, **small(name)).parameters())
+        second = torch.nn.utils.parameters_to_vector(models.build(name, **small(name)).parameters())
         torch.manual_seed(5)
-        again = torch.nn.utils.parameters_to_vector(models.build(name).parameters())
+        again = torch.nn.utils.parameters_to_vector(models.build(name, **small(name)).parameters())
     assert torch.equal(first, again)
     assert not torch.equal(first, second)
 
@@ -114,7 +124,7 @@ def test_channels_last_changes_nothing_but_rounding(name: str, training: bool) -
         torch.manual_seed(4)
         plain = model(inputs)
         torch.manual_seed(4)
-        model = models.initialise(name, 11, classes=CLASSES).double().train(training)
+        model = make(name).double().train(training)
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         last = model(inputs.to(memory_format=torch.channels_last))
     torch.testing.assert_close(last, plain, rtol=1e-10, atol=1e-11)
@@ -161,10 +171,20 @@ def test_any_spelling_of_a_name_is_understood(name: str) -> None:
         ("reduced_vgg", {"form": "later"}, 1_102_410),
         ("resnet20", {}, 272_474),
         ("resnet56", {"classes": 100}, 861_620),
+        ("resnet18", PICTURES, 11_689_512),
+        ("resnet34", PICTURES, 21_797_672),
+        ("resnet50", PICTURES, 25_557_032),
+        ("vgg11", {"head": "imagenet", "classes": 1000, "norm": "none"}, 132_863_336),
+        ("vgg16", {}, 14_728_266),
+        ("vgg16", {"head": "imagenet", "classes": 1000}, 138_365_992),
+        ("alexnet", {"classes": 1000, "norm": "none"}, 61_100_840),
+        ("alexnet", {"classes": 1000}, 61_100_840 + 2 * 64 + 2 * 192),
+        ("alexnet", {"form": "64", "input_shape": (3, 64, 64), "classes": 200}, 57_823_240 + 2 * 64 + 2 * 192),
     ],
 )
 def test_parameter_counts_are_the_published_ones(name: str, arguments: dict[str, object], count: int) -> None:
-    assert models.count_parameters(models.build(name, **arguments)) == count
+    with torch.device("meta"):  # nothing is drawn
+        assert models.count_parameters(models.build(name, **arguments)) == count
 
 
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:

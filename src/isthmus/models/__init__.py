@@ -13,7 +13,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -44,12 +44,14 @@ class Entry:
 
     ``build`` takes keyword arguments with defaults, annotated with the types that are accepted, and draws
     initial values from torch's global generator as modules do. ``blocks`` maps each block of a built model,
-    in the order of the forward pass, to globs on the names of its state dict.
+    in the order of the forward pass, to globs on the names of its state dict. ``small`` are arguments under which
+    the architecture is whole and quick to try.
     """
 
     build: Callable[..., nn.Module]
     summary: str
     blocks: Callable[[nn.Module], Mapping[str, tuple[str, ...]]] = blocking.children
+    small: Mapping[str, Any] = field(default_factory=dict)
 
 
 def names() -> tuple[str, ...]:

@@ -18,15 +18,20 @@ __all__ = [
     "AveragePool2x2",
     "ChannelNorm",
     "ImageShape",
+    "Init",
     "Norm",
     "PointwiseConv2d",
     "PooledConv2d",
+    "initialise_as",
     "make_activation",
     "make_norm",
 ]
 
 ImageShape = Annotated[tuple[Count, ...], Field(min_length=3, max_length=3)]
 """Channels, height and width."""
+
+Init = Literal["framework", "kaiming", "fan-out"]
+"""Initial values: see :func:`initialise_as`."""
 
 Activation = Literal["relu", "tanh", "sigmoid"]
 Norm = Literal["batch", "layer", "group", "none"]
@@ -50,6 +55,30 @@ def make_norm(kind: Norm, channels: int) -> nn.Module:
     if kind == "layer":
         return ChannelNorm(channels)
     return nn.GroupNorm(math.gcd(8, channels), channels) if kind == "group" else nn.Identity()
+
+
+def initialise_as(model: nn.Module, kind: Init) -> nn.Module:
+    """The model, its initial values drawn anew.
+
+    ``framework``: as each layer drew them. ``kaiming``: convolutions and linear layers Kaiming-normal (fan-in, gain
+    sqrt 2), the scales of batch normalisation U(0, 1), as in the public code of Frankle et al. 2020 (open_lth).
+    ``fan-out``: convolutions Kaiming-normal by their outputs, as torchvision's residual networks.
+    """
+    if kind == "framework":
+        return model
+    return model.apply(_kaiming if kind == "kaiming" else _fan_out)
+
+
+def _kaiming(module: nn.Module) -> None:
+    if isinstance(module, nn.Conv2d | nn.Linear):
+        nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
+    elif isinstance(module, nn.BatchNorm2d):
+        nn.init.uniform_(module.weight)
+
+
+def _fan_out(module: nn.Module) -> None:
+    if isinstance(module, nn.Conv2d):
+        nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
 
 class ChannelNorm(nn.LayerNorm):

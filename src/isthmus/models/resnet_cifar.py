@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from isthmus.models import Entry
-from isthmus.models.layers import ImageShape, Norm, PointwiseConv2d, make_norm
+from isthmus.models.layers import ImageShape, Norm, PointwiseConv2d, initialise_as, make_norm
 from isthmus.registry import Count
 
 __all__ = ["ENTRIES", "Unit", "resnet"]
@@ -70,8 +70,7 @@ def resnet(depth: int, classes: int, input_shape: tuple[int, ...], width: int, n
             fc=nn.Linear(4 * width, classes),
         )
     )
-    model.apply(_initialise)
-    return model
+    return initialise_as(model, "kaiming")
 
 
 def _stem(channels: int, width: int, norm: Norm) -> nn.Module:
@@ -88,13 +87,6 @@ def _convolution(channels: int, outputs: int, side: int, stride: int, norm: Norm
     if side == 1:
         return PointwiseConv2d(channels, outputs, 1, stride, bias=norm == "none")
     return nn.Conv2d(channels, outputs, side, stride, padding=side // 2, bias=norm == "none")
-
-
-def _initialise(module: nn.Module) -> None:
-    if isinstance(module, nn.Conv2d | nn.Linear):
-        nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
-    elif isinstance(module, nn.BatchNorm2d):
-        nn.init.uniform_(module.weight)
 
 
 def _entry(depth: int) -> Entry:
