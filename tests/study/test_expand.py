@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from isthmus import noise
+from isthmus.errors import BadStudy
 from isthmus.hashing import digest_bytes
 from isthmus.nodes import Distance, Init, Merge, NormSpec, Part, PathMeasure, State, Train
 from isthmus.noise import Noise
@@ -199,6 +200,29 @@ def test_blocks_move_alone_on_paths_with_a_final_end(rest: str) -> None:
     assert got == wanted
     one = expand(to_final('train.blocks=["layer2"]'))
     assert [request.labels["block"] for request in one.requests] == ["all", "layer2"]
+
+
+def test_parts_of_blocks_and_patterns_move_too() -> None:
+    def moving(*sets: str) -> dict[str, tuple[str, ...]]:
+        study = to_final('model={name="resnet20", width=2, input_shape=[1, 8, 8]}', 'data={name="digits"}', *sets)
+        paths = [request.measure.path for request in expand(study).requests[1:]]
+        names = [request.labels["block"] for request in expand(study).requests[1:]]
+        return {name: path.patterns for name, path in zip(names, paths, strict=True)}
+
+    assert moving('train.blocks=["fc", "stage2.0", "stage2.1.conv1"]') == {
+        "fc": ("fc.*",),
+        "stage2.0": ("stage2.0.*",),
+        "stage2.1.conv1": ("stage2.1.conv1.*",),
+    }
+    globs = {"statistics": ("*running_*",), "rest": ("*.weight", "*.bias")}
+    table = 'train.blocks={statistics=["*running_*"], rest=["*.weight", "*.bias"]}'
+    assert moving(table) == globs
+    for wrong, told in (
+        ('train.blocks=["stage2.7"]', r"train\.blocks\.0: expected a block of resnet20 .*'stage2\.7'"),
+        ('train.blocks={a=["stage9.*"]}', r"train\.blocks\.a\.0: expected a pattern that matches .*'stage9\.\*'"),
+    ):
+        with pytest.raises(BadStudy, match=told):
+            moving(wrong)
 
 
 def test_training_until_an_accuracy_is_part_of_the_final_network() -> None:

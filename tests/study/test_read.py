@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from isthmus import datasets, models
 from isthmus.errors import BadStudy
 from isthmus.store import Store
 from isthmus.study import BranchStudy, InitToFinalStudy, ModelSpec, expand, from_mapping, load, prepare
@@ -41,11 +42,10 @@ def test_every_problem_is_told_at_once() -> None:
     assert sorted(problems(BRANCH, *sets)) == [
         'branch.at.1: expected a duration such as "160ep" (epochs) or "500it" (iterations), found \'-1ep\'.',
         "branch.lengths: expected distinct values, at least one, found 1ep more than once.",
-        "data.name: There is no data set named 'sprial'; did you mean \"spiral\"? Known: cifar10, digits, mnist,"
-        " spiral.",
+        "data.name: There is no data set named 'sprial'; did you mean \"spiral\"? Known: "
+        f"{', '.join(datasets.names())}.",
         "evaluate.alphas: expected a number of at least 2 or a list, found 1.",
-        "model.name: There is no model named 'mpl'; did you mean \"mlp\"? Known: lenet5, mlp, reduced_vgg, resnet20,"
-        " resnet32, resnet44, resnet56.",
+        f"model.name: There is no model named 'mpl'; did you mean \"mlp\"? Known: {', '.join(models.names())}.",
         "recipe.batch_size: expected a whole number, found 'none'.",
         'recipe.batchsize: unknown field; did you mean "batch_size"? Known: augment, batch_size, drop_last, loss,'
         " optimizer, precision, schedule.",
@@ -139,7 +139,7 @@ def test_what_is_wrong_with_a_field(text: str, tmp_path: Path) -> None:
         ("train.paths=[]", "train.paths: expected distinct paths, at least one, found none."),
         (
             "train.blocks=['layer2', 'layer9']",
-            "train.blocks.1: expected a block of mlp (layer1, layer2), found",
+            "train.blocks.1: expected a block of mlp (layer1, layer2) or a part of one, found",
         ),
         ("train.blocks=[3]", "train.blocks.0: expected text, found 3."),
         ("train.until.accuracy=2", "train.until.accuracy: expected a number of at most 1, found 2."),

@@ -10,7 +10,7 @@ from torch import nn
 
 from isthmus.errors import BadInput
 
-__all__ = ["check_partition", "children", "declared"]
+__all__ = ["check_partition", "children", "declared", "within"]
 
 Blocks = dict[str, tuple[str, ...]]
 
@@ -49,3 +49,20 @@ def check_partition(what: str, blocks: Mapping[str, Iterable[str]], tensors: Ite
         if len(holders) != 1:
             found = " and ".join(holders) or "none"
             raise BadInput(f"{what}: expected the tensor {tensor} in exactly one block, found it in {found}.")
+
+
+def within(blocks: Mapping[str, tuple[str, ...]], name: str, tensors: Iterable[str]) -> tuple[str, ...]:
+    """The globs of a block, or of a part of one by a dotted name: "stage4.0" is the first unit of stage 4.
+
+    Returns nothing where there is no such block, or no tensor in it.
+
+    >>> within({"stage4": ("layer4.*",)}, "stage4.0", ["layer4.0.conv1.weight", "layer4.1.conv1.weight"])
+    ('layer4.0.*',)
+    """
+    found = blocks.get(name, ())
+    head, _, rest = name.partition(".")
+    if not found and rest and head in blocks:
+        stems = tuple(f"{glob[:-1]}{rest}" for glob in blocks[head] if glob.endswith(".*"))
+        found = tuple(f"{stem}{end}" for stem in stems for end in ("", ".*"))
+    tensors = list(tensors)
+    return tuple(glob for glob in found if any(fnmatchcase(tensor, glob) for tensor in tensors))

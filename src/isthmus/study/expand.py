@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import combinations
@@ -388,6 +389,7 @@ def _blocks(build: _Builder, study: InitToFinalStudy) -> dict[str, tuple[str, ..
     if not wanted:
         return {}
     from isthmus import models
+    from isthmus.models import blocking
 
     try:
         model = models.initialise(study.model.name, 0, **study.model.arguments)
@@ -397,9 +399,21 @@ def _blocks(build: _Builder, study: InitToFinalStudy) -> dict[str, tuple[str, ..
         return {}
     if wanted == "all":
         return known
+    tensors = list(model.state_dict())
+    if isinstance(wanted, Mapping):
+        for name, globs in wanted.items():
+            for index, glob in enumerate(globs):
+                if not fnmatch.filter(tensors, glob):
+                    build.problems.append(
+                        f"train.blocks.{name}.{index}: expected a pattern that matches a tensor of {study.model.name}"
+                        f" (such as {tensors[0]}), found {glob!r}."
+                    )
+        return dict(wanted)
+    found = {name: blocking.within(known, name, tensors) for name in wanted}
     for index, name in enumerate(wanted):
-        if name not in known:
+        if not found[name]:
             build.problems.append(
-                f"train.blocks.{index}: expected a block of {study.model.name} ({', '.join(known)}), found {name!r}."
+                f"train.blocks.{index}: expected a block of {study.model.name} ({', '.join(known)}) or a part of one,"
+                f" found {name!r}."
             )
-    return {name: known[name] for name in wanted if name in known}
+    return found

@@ -7,6 +7,7 @@ to a fresh initialisation, whole and block by block.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -196,13 +197,15 @@ class To(Spec):
     """How the final network is trained, and along which paths it is looked at.
 
     ``to`` is the length of training (at most, with ``until``). ``paths`` are whole lines; ``blocks`` names the
-    model's blocks (or "all") that move alone, everything else at ``rest``, on each path that has a final end.
+    model's blocks (or "all") that move alone, everything else at ``rest``, on each path that has a final end; a
+    part of a block has a dotted name ("stage4.0" is the first unit of stage 4), and a table gives names to globs on
+    tensor names (``{ statistics = ["*running_*"] }``).
     """
 
     to: DurationField
     until: Until | None = None
     paths: tuple[PathName, ...] = ("initial->final",)
-    blocks: Literal["all"] | tuple[str, ...] = ()
+    blocks: Literal["all"] | tuple[str, ...] | Mapping[str, tuple[str, ...]] = ()
     rest: Literal["final", "other"] = "final"
 
     @field_validator("paths")
@@ -212,7 +215,7 @@ class To(Spec):
 
     @field_validator("blocks")
     @classmethod
-    def _each_once(cls, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
+    def _each_once(cls, value: Any) -> Any:
         return _distinct(value, "blocks") if isinstance(value, tuple) and value else value
 
 
