@@ -97,13 +97,17 @@ class Examples:
         if isinstance(where, slice):  # a view of what the caller handed in
             targets = targets.clone()
             inputs = inputs if self.pixels else inputs.clone()
-        return self._ready(inputs, augmented=augmenter is not None), targets
+        return self._ready(inputs, where, augmenter), targets
 
-    def _ready(self, raw: Tensor, *, augmented: bool) -> Tensor:
+    def _ready(self, raw: Tensor, where: slice | Tensor, augmenter: Augmenter | None) -> Tensor:
         layout = torch.channels_last if self.channels_last else torch.contiguous_format
         if not self.pixels:
-            return raw.contiguous(memory_format=layout) if augmented or self.channels_last else raw
+            if augmenter is not None and augmenter.factors is not None:
+                raise BadInput("Brightness needs pixels from 0 to 255, found inputs of another kind; leave it out.")
+            return raw.contiguous(memory_format=layout) if augmenter is not None or self.channels_last else raw
         ready = raw.to(torch.float32, memory_format=layout, copy=True)
+        if augmenter is not None and augmenter.factors is not None:
+            ready.mul_(augmenter.factors[where].view(-1, 1, 1, 1)).clamp_(max=255.0)
         if not self.mean:
             return ready.div_(255.0)
         shape = (1, -1, 1, 1)
@@ -145,7 +149,10 @@ class Lent:
 
 
 class Augmenter:
-    """The augmentation of one epoch: random crops after zero-padding, and flips, as the noise draws them."""
+    """The augmentation of one epoch: random crops after zero-padding, flips, brightness, as the noise draws them.
+
+    ``factors`` are those of the brightness of each example, or None: they act on the pixels once these are floats.
+    """
 
     def __init__(self, augment: Augment, noise: Noise, examples: int, epoch: int, device: torch.device) -> None:
         self.padding = augment.crop
@@ -155,6 +162,11 @@ class Augmenter:
             for name, size in sizes.items()
             if size > 1
         }
+        self.factors: Tensor | None = None
+        if augment.brightness:
+            unit = (noise.augmentation_words(examples, epoch, "brightness") >> np.uint64(11)) * 2.0**-53  # [0, 1)
+            factors = torch.from_numpy(1.0 + augment.brightness * (2.0 * unit - 1.0))
+            self.factors = factors.to(device, torch.float32)
 
     def __call__(self, raw: Tensor, where: slice | Tensor) -> Tensor:
         """The augmented pictures, shape (batch, channels, height, width), of the type that they came in."""
@@ -163,6 +175,8 @@ class Augmenter:
                 "Crops and flips need pictures of shape (examples, channels, height, width), found inputs of shape"
                 f" {tuple(raw.shape)}; train without augmentation."
             )
+        if not self.draws:
+            return raw
         height, width = raw.shape[-2:]
         rows = torch.arange(height, device=raw.device)
         columns = torch.arange(width, device=raw.device).expand(len(raw), width)

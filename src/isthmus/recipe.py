@@ -90,17 +90,22 @@ class Schedule(Spec):
 
 
 class Augment(Spec):
-    """Augmentation of pictures: a random crop after zero-padding by ``crop`` pixels, a horizontal flip with p 0.5."""
+    """Augmentation of pictures: a random crop after zero-padding by ``crop`` pixels, a horizontal flip with p 0.5.
+
+    ``brightness`` multiplies all pixels of a picture by one factor drawn uniformly from 1 - brightness to 1 + brightness
+    and cuts off what is then above the highest value.
+    """
 
     crop: Annotated[int, Field(ge=0)] = 0
     flip: bool = False
+    brightness: Annotated[float, Field(ge=0, le=1)] = 0.0
 
-    FROZEN: ClassVar[Mapping[str, Any]] = MappingProxyType({"crop": 0, "flip": False})
+    FROZEN: ClassVar[Mapping[str, Any]] = MappingProxyType({"crop": 0, "flip": False, "brightness": 0.0})
 
     @property
     def acts(self) -> bool:
         """Whether anything is drawn at all."""
-        return self.crop > 0 or self.flip
+        return self.crop > 0 or self.flip or self.brightness > 0
 
 
 class Until(Spec):

@@ -97,11 +97,15 @@ def summarise(summary: str, function: Callable[..., Any], besides: Collection[st
 
 
 def accept_names(
-    what: str, function: Callable[..., Any], arguments: Mapping[str, Any], besides: Collection[str] = ()
+    what: str,
+    function: Callable[..., Any],
+    arguments: Mapping[str, Any],
+    besides: Collection[str] = (),
+    also: Collection[str] = (),
 ) -> None:
     """Refuse arguments that ``function`` does not take, and the lack of one that it needs.
 
-    Parameters in ``besides`` are not the caller's to give.
+    Parameters in ``besides`` are not the caller's to give; names in ``also`` are taken by somebody else.
 
     Raises:
         BadInput: one sentence that names ``what``, the argument, and the nearest valid one.
@@ -110,21 +114,25 @@ def accept_names(
     open_ended = any(p.kind is p.VAR_KEYWORD for p in inspect.signature(function).parameters.values())
     for name in arguments:
         if name not in known and not open_ended:
-            raise BadInput(f"{what} takes no argument {name!r}{nearest(name, known)}")
+            raise BadInput(f"{what} takes no argument {name!r}{nearest(name, [*known, *also])}")
     for name, parameter in known.items():
         if parameter.default is parameter.empty and name not in arguments:
             raise BadInput(f"{what} needs the argument {name!r}: give it a value.")
 
 
 def accept_values(
-    what: str, function: Callable[..., Any], arguments: Mapping[str, Any], besides: Collection[str] = ()
+    what: str,
+    function: Callable[..., Any],
+    arguments: Mapping[str, Any],
+    besides: Collection[str] = (),
+    also: Collection[str] = (),
 ) -> dict[str, Any]:
     """The arguments as ``function`` annotates them (a list becomes the tuple that is asked for).
 
     Raises:
         BadInput: one sentence that names ``what``, the argument, what was expected and what was found.
     """
-    accept_names(what, function, arguments, besides)
+    accept_names(what, function, arguments, besides, also)
     hints = get_type_hints(function, include_extras=True)
     return {name: _accept(what, name, hints[name], value) for name, value in arguments.items()}
 

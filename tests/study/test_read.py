@@ -88,7 +88,9 @@ BAD: dict[str, tuple[str, ...]] = {
         "data.std.0: expected a finite number, found inf.",
         "model: mlp does not take inputs of shape [1, 8, 8]",
     ),
-    "recipe.augment.crop=2": ("recipe.augment: crops and flips need pictures, spiral has none; leave it out.",),
+    "recipe.augment.crop=2": (
+        "recipe.augment: crops, flips and brightness need pictures, spiral has none; leave it out.",
+    ),
     "recipe.optimizer.lr=nan": ("recipe.optimizer.lr: expected a finite number, found nan.",),
     "recipe.optimizer.name=sdg": ('recipe.optimizer.name: expected "sgd", "adam" or "adamw", found \'sdg\'.',),
     "recipe.schedule.milestones=['1ep', 'x']": ("recipe.schedule.milestones.1: expected a duration such as",),

@@ -130,6 +130,31 @@ def test_a_batch_is_augmented_before_it_is_normalised(pixels: bool) -> None:
     assert np.array_equal(data.inputs.numpy(), raw().astype(np.float32))
 
 
+@pytest.mark.parametrize("crop", [0, 2])
+@pytest.mark.parametrize("where", [slice(2, 9), WHERE])
+def test_brightness_multiplies_each_picture_by_a_factor_of_its_own(crop: int, where: Any) -> None:
+    augment, noise = Augment(crop=crop, brightness=0.4), Noise(4, 5, 6)
+    data = Examples.of((raw(), LABELS), pixels=True, mean=MEAN, std=STD)
+    inputs, _ = data.batch(where, Augmenter(augment, noise, COUNT, 3, CPU))
+    words = noise.augmentation_words(COUNT, 3, "brightness")
+    indices = list(range(COUNT)[where]) if isinstance(where, slice) else where.tolist()
+    mean, std = (np.reshape(values, (3, 1, 1)) for values in (MEAN, STD))
+    factors = []
+    for row, index in enumerate(indices):
+        factors.append(1 - 0.4 + 0.8 * (int(words[index]) >> 11) / 2**53)
+        bright = np.minimum(augmented(raw()[index], index, augment, noise, 3) * factors[-1], 255.0)
+        # 2e-6: two products and a difference in float32, of values up to 5
+        np.testing.assert_allclose(inputs[row].numpy(), (bright / 255.0 - mean) / std, rtol=0, atol=2e-6)
+    assert min(factors) < 1 < max(factors)
+    assert np.array_equal(data.inputs.numpy(), raw())
+
+
+def test_brightness_needs_pixels() -> None:
+    data = Examples.of((raw().astype(np.float32) / 255, LABELS))
+    with pytest.raises(BadInput, match="Brightness needs pixels from 0 to 255"):
+        data.batch(WHERE, Augmenter(Augment(brightness=0.1), Noise(4, 5, 6), COUNT, 3, CPU))
+
+
 def test_an_example_meets_the_same_draw_wherever_the_order_puts_it() -> None:
     data, noise = Examples.of((raw(), LABELS), pixels=True), Noise(1, 9, 1)
     augmenter = Augmenter(Augment(crop=3, flip=True), noise, COUNT, 8, CPU)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from isthmus import registry
+from isthmus.datasets import altering
 from isthmus.datasets.dataset import DataSet, Split
 from isthmus.datasets.files import VARIABLE
 from isthmus.registry import canonical_name
@@ -52,7 +53,8 @@ def describe(name: str) -> str:
 def load(name: str, /, root: str | os.PathLike[str] | None = None, **options: Any) -> DataSet:
     """The data set of this name, from files under ``root`` where it needs any.
 
-    ``root`` is the environment variable ``ISTHMUS_DATA`` unless given.
+    ``root`` is the environment variable ``ISTHMUS_DATA`` unless given. Every set also takes the options of
+    :func:`isthmus.datasets.altering.alter`: ``examples``, ``per_class``, ``random_labels``.
 
     Raises:
         UnknownName: for a name that nothing answers to.
@@ -61,9 +63,13 @@ def load(name: str, /, root: str | os.PathLike[str] | None = None, **options: An
         BadData: when a file is malformed.
     """
     entry = registry.find("data set", name, _entries())
-    accepted = registry.accept_values(f"Data set {name}", entry.load, options, besides=("root",))
+    what = f"Data set {name}"
+    own, common = altering.split_options(options)
+    accepted = registry.accept_values(what, entry.load, own, besides=("root",), also=altering.OPTIONS)
+    alterations = registry.accept_values(what, altering.alter, common, besides=("found",))
     folder = os.environ.get(VARIABLE) if root is None else root
-    return entry.load(None if folder is None else Path(folder).expanduser(), **accepted)
+    found = entry.load(None if folder is None else Path(folder).expanduser(), **accepted)
+    return altering.alter(found, **alterations) if alterations else found
 
 
 @functools.cache

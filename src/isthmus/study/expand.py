@@ -88,7 +88,7 @@ def expand(study: Study, *, data_root: str | Path | None = None, bf16: bool = Fa
     per_epoch = None if data is None else recipe.steps_per_epoch(data.train)
     problems += fitting.problems(study, per_epoch)
     if data is not None and recipe.augment.acts and len(data.input_shape) != 3:
-        problems.append(f"recipe.augment: crops and flips need pictures, {data.name} has none; leave it out.")
+        problems.append(f"recipe.augment: crops, flips and brightness need pictures, {data.name} has none; leave it out.")
     requests: list[Request] = []
     if model is not None and data is not None and per_epoch is not None and not problems:
         builder = _Builder(study, model, data, recipe, per_epoch, problems)
