@@ -92,8 +92,8 @@ class Schedule(Spec):
 class Augment(Spec):
     """Augmentation of pictures: a random crop after zero-padding by ``crop`` pixels, a horizontal flip with p 0.5.
 
-    ``brightness`` multiplies all pixels of a picture by one factor drawn uniformly from 1 - brightness to 1 + brightness
-    and cuts off what is then above the highest value.
+    ``brightness`` multiplies all pixels of a picture by one factor drawn uniformly from 1 - brightness to
+    1 + brightness and cuts off what is then above the highest value.
     """
 
     crop: Annotated[int, Field(ge=0)] = 0

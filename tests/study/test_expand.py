@@ -151,6 +151,27 @@ def test_a_merge_and_training_on_from_it(buffers: str) -> None:
     assert [r.labels["network"] for r in requests(alone, "networks") if r.labels["after_steps"]] == ["merge", "merge"]
 
 
+def test_the_learning_rate_after_a_merge() -> None:
+    sets = ('branch={at=["2ep"], lengths=["1ep"]}', 'recipe.schedule={milestones=["16it"], factor=0.5}')
+
+    def rates(merge: str) -> dict[str, list[float]]:
+        networks = requests(expand(branch(*sets, f'merge={{after="1ep", every="1ep", {merge}}}')), "networks")
+        late = [request for request in networks if request.labels["after_steps"]]
+        return {r.labels["network"]: state.rates(15).tolist() for r in late for state in trains(ends(r))}
+
+    base = [0.1, 0.05, 0.05, 0.05, 0.05]
+    plain = rates("buffers='reset'")
+    assert plain == {"merge": base, "child1": base, "child2": base}
+    lower = rates("factor=0.1, warmup='3it'")
+    wanted = [0.1 * 0.1 / 3, 0.1 * 0.05 * 2 / 3, 0.1 * 0.05, 0.1 * 0.05, 0.1 * 0.05]
+    assert lower["merge"] == pytest.approx(wanted, rel=1e-12)  # products of three in another order
+    assert lower["child1"] == lower["child2"] == base
+    with pytest.raises(BadStudy, match=r"merge\.warmup: expected .* over at the merge, found it until step 20 and a"):
+        expand(branch(*sets, 'merge={after="1ep", every="1ep", warmup="3it"}', 'recipe.schedule={warmup="4ep"}'))
+    with pytest.raises(BadStudy, match="merge: expected after and every beside warmup and factor"):
+        branch(*sets, "merge={factor=0.1}")
+
+
 def test_the_trunk_at_k_is_a_network_of_its_own() -> None:
     found = expand(branch("branch.trunk_at_k=true"))
     networks = requests(found, "networks", network="trunk at k")

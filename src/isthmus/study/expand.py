@@ -30,7 +30,7 @@ from isthmus.noise import Noise
 from isthmus.recipe import Recipe
 from isthmus.spec import Duration
 from isthmus.study import fitting
-from isthmus.study.model import BranchStudy, DataSpec, InitToFinalStudy, ModelSpec, Study, multiples
+from isthmus.study.model import BranchStudy, DataSpec, InitToFinalStudy, MergeSpec, ModelSpec, Study, multiples
 
 __all__ = ["Expansion", "Request", "check", "expand", "find_data", "section_problems"]
 
@@ -88,7 +88,9 @@ def expand(study: Study, *, data_root: str | Path | None = None, bf16: bool = Fa
     per_epoch = None if data is None else recipe.steps_per_epoch(data.train)
     problems += fitting.problems(study, per_epoch)
     if data is not None and recipe.augment.acts and len(data.input_shape) != 3:
-        problems.append(f"recipe.augment: crops, flips and brightness need pictures, {data.name} has none; leave it out.")
+        problems.append(
+            f"recipe.augment: crops, flips and brightness need pictures, {data.name} has none; leave it out."
+        )
     requests: list[Request] = []
     if model is not None and data is not None and per_epoch is not None and not problems:
         builder = _Builder(study, model, data, recipe, per_epoch, problems)
@@ -337,12 +339,23 @@ def _pair(
     if merge.after is None or merge.every is None:
         return
     merged_noise = Noise.of(noise.derive(labels["seed"], "merge"))
+    recipe = _after_merge(build.recipe, merge, stop)
     for after in multiples(merge.every, build.steps(merge.after), build.per_epoch):
-        on = build.advance(merged, merged_noise, stop + after)
+        on = advance(merged, recipe, build.data, merged_noise, stop + after)
         yield from build.network({**labels, "network": "merge", "after_steps": after}, on)
         for index, stream in enumerate(streams if merge.children_go_on else []):
             more = {**labels, "network": _name(study, index), "after_steps": after}
             yield from build.network(more, child(stream, stop + after))
+
+
+def _after_merge(recipe: Recipe, merge: MergeSpec, step: int) -> Recipe:
+    """The recipe of training on from a merge at a step."""
+    optimizer = recipe.optimizer.model_copy(update={"lr": recipe.optimizer.lr * merge.factor})
+    schedule = recipe.schedule
+    if merge.warmup is not None:
+        start = Duration.parse(f"{step}it")
+        schedule = schedule.model_copy(update={"warmup": merge.warmup, "warmup_start": start})
+    return recipe.model_copy(update={"optimizer": optimizer, "schedule": schedule})
 
 
 def _name(study: BranchStudy, index: int) -> str:

@@ -25,6 +25,7 @@ def problems(study: Study, per_epoch: int | None) -> list[str]:
         return [
             *branch_problems(study.branch, per_epoch, augmented=augmented),
             *(merge_problems(study.merge, study.branch, per_epoch) if study.merge else ()),
+            *_two_warmups(study, per_epoch),
         ]
     return list(to_problems(study.train, per_epoch)) if isinstance(study, InitToFinalStudy) else []
 
@@ -67,6 +68,22 @@ def merge_problems(merge: MergeSpec, branch: Branch, per_epoch: int | None) -> I
             if at.steps(per_epoch) not in known:
                 told = ", ".join(str(s) for s in branch.lengths) or f"multiples of {branch.every}"
                 yield f"{path}: expected an s after which children are looked at ({told}), found {at}."
+
+
+def _two_warmups(study: BranchStudy, per_epoch: int | None) -> Iterator[str]:
+    """A warm-up after the merge while that of the schedule goes on: one would take the place of the other."""
+    first, merge = study.recipe.schedule, study.merge
+    if merge is None or merge.warmup is None or first.warmup is None or not per_epoch:
+        return
+    over = first.warmup.steps(per_epoch) + (first.warmup_start.steps(per_epoch) if first.warmup_start else 0)
+    earliest = min(
+        at.steps(per_epoch) + s for at in study.branch.at for s in _lengths(study.branch, at, per_epoch) or [0]
+    )
+    if earliest < over:
+        yield (
+            f"merge.warmup: expected the warm-up of recipe.schedule to be over at the merge, found it until step {over}"
+            f" and a merge at step {earliest}."
+        )
 
 
 def to_problems(to: To, per_epoch: int | None) -> Iterator[str]:

@@ -167,7 +167,8 @@ class MergeSpec(Spec):
 
     ``at`` names the s after which they are merged (default: every one). With ``after``, the merge trains on for
     so long and is evaluated every ``every``; with ``children_go_on`` the children do as well. ``buffers`` are
-    those of the optimiser at the merge.
+    those of the optimiser at the merge. From the merge on its learning rate is ``factor`` times that of the schedule,
+    and ramps up to it linearly over ``warmup`` (Iyer 2024, figures 4 and 12); the children's stays as it is.
     """
 
     at: tuple[DurationField, ...] | None = None
@@ -175,6 +176,8 @@ class MergeSpec(Spec):
     after: DurationField | None = None
     every: DurationField | None = None
     children_go_on: bool = True
+    factor: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    warmup: DurationField | None = None
 
     @field_validator("at")
     @classmethod
@@ -185,6 +188,8 @@ class MergeSpec(Spec):
     def _fits(self) -> MergeSpec:
         if (self.after is None) != (self.every is None):
             raise ValueError("expected after and every together")
+        if self.after is None and (self.warmup is not None or self.factor != 1.0):
+            raise ValueError("expected after and every beside warmup and factor, which are about training on")
         if self.every is not None and not self.every.amount:
             raise ValueError("expected every above 0")
         return self
