@@ -7,6 +7,7 @@ import io
 import pickle
 import struct
 import tarfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -97,3 +98,51 @@ def write_archive(path: Path, folder: str, files: dict[str, bytes]) -> None:
             member = tarfile.TarInfo(f"{folder}/{name}")
             member.size = len(data)
             archive.addfile(member, io.BytesIO(data))
+
+
+def cifar100_arrays(rows: int = 6) -> dict[str, tuple[Bytes, Bytes, Bytes]]:
+    """Pixels, fine labels and coarse labels by part."""
+    return {
+        part: (drawn(30 + i, rows + i, 3072), drawn(40 + i, rows + i, high=100), drawn(50 + i, rows + i, high=20))
+        for i, part in enumerate(("train", "test"))
+    }
+
+
+CIFAR100_NAMES = {"fine": [f"fine_{i}" for i in range(100)], "coarse": [f"coarse_{i}" for i in range(20)]}
+
+
+def cifar100_pickles() -> dict[str, bytes]:
+    files = {
+        part: python2_pickle({"data": x, "fine_labels": fine.tolist(), "coarse_labels": coarse.tolist()})
+        for part, (x, fine, coarse) in cifar100_arrays().items()
+    }
+    names = {f"{kind}_label_names": [name.encode() for name in names] for kind, names in CIFAR100_NAMES.items()}
+    return files | {"meta": python2_pickle(names)}
+
+
+def cifar100_binaries() -> dict[str, bytes]:
+    files = {
+        f"{part}.bin": np.column_stack([coarse, fine, pixels]).tobytes()
+        for part, (pixels, fine, coarse) in cifar100_arrays().items()
+    }
+    return files | {f"{kind}_label_names.txt": "\n".join(names).encode() for kind, names in CIFAR100_NAMES.items()}
+
+
+def png(pixels: Bytes) -> bytes:
+    """A picture of (H, W), (H, W, 3) or (H, W, 4) bytes, as the specification of PNG has it."""
+    height, width, *channels = pixels.shape
+    colour = {(): 0, (3,): 2, (4,): 6}[tuple(channels)]
+    rows = b"".join(b"\0" + row.tobytes() for row in pixels)
+    header = struct.pack(">IIBBBBB", width, height, 8, colour, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    checked = (
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(checked)
+
+
+def write_pictures(base: Path, pictures: dict[str, Bytes]) -> None:
+    """Each picture under its path below ``base``."""
+    for name, pixels in pictures.items():
+        (base / name).parent.mkdir(parents=True, exist_ok=True)
+        (base / name).write_bytes(png(pixels))

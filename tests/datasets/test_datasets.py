@@ -66,7 +66,8 @@ def test_missing_files_are_explained(name: str, tmp_path: Path, monkeypatch: pyt
 
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:
     with pytest.raises(
-        UnknownName, match=r"no data set named 'mnits'; did you mean \"mnist\"\? Known: cifar10, digits"
+        UnknownName,
+        match=r"no data set named 'mnits'; did you mean \"mnist\"\? Known: cifar10, cifar100, cinic10, digits",
     ):
         datasets.load("mnits")
 
@@ -130,7 +131,7 @@ def test_spiral_seeds_and_splits_are_apart() -> None:
     [
         ({"train": 0}, "argument train: input should be greater than or equal to 1, found 0."),
         ({"seed": 1.5}, "argument seed: input should be a valid integer, found 1.5."),
-        ({"tets": 4}, "takes no argument 'tets'; did you mean \"test\"? Known: seed, test, train."),
+        ({"tets": 4}, "takes no argument 'tets'; did you mean \"test\"? Known: examples, per_class,"),
     ],
 )
 def test_bad_spiral_options(options: dict[str, Any], expected: str) -> None:

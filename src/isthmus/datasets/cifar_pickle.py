@@ -33,25 +33,47 @@ class Batch(NamedTuple):
     labels: npt.NDArray[np.int64]
 
 
-def parse_pickle(data: bytes, source: str) -> Batch:
+def parse_pickle(data: bytes, source: str, labels: str = "labels") -> Batch:
     """The examples of one file of the Python version, written by Python 2 or 3, in any pickle protocol.
+
+    ``labels`` names the entry that holds them.
 
     Raises:
         BadData: one sentence with the source: not a whole pickle, one that asks for anything else
             than arrays of bytes, or one that does not hold ``data`` and ``labels`` of the right types.
     """
-    content = _unpickle(data, source)
-    if not isinstance(content, Mapping):
-        raise BadData(f"{source}: expected a dictionary with data and labels, found {type(content).__name__}.")
-    by_name = {key.decode("latin1") if isinstance(key, bytes) else key: value for key, value in content.items()}
-    pixels, labels = by_name.get("data"), by_name.get("labels")
+    content = _dictionary(data, source, f"data and {labels}")
+    pixels, found = content.get("data"), content.get(labels)
     if not isinstance(pixels, _Array):
         raise BadData(f"{source}: expected an array of bytes under 'data', found {type(pixels).__name__}.")
-    if not isinstance(labels, list) or not all(type(label) is int for label in labels):
-        raise BadData(f"{source}: expected a list of integers under 'labels', found something else.")
-    if not all(-(2**63) <= label < 2**63 for label in labels):
-        raise BadData(f"{source}: expected labels 0 to 9, found an integer of more than 64 bits.")
-    return Batch(pixels.value(source), np.array(labels, dtype=np.int64))
+    if not isinstance(found, list) or not all(type(label) is int for label in found):
+        raise BadData(f"{source}: expected a list of integers under '{labels}', found something else.")
+    if not all(-(2**63) <= label < 2**63 for label in found):
+        raise BadData(f"{source}: expected labels under '{labels}', found an integer of more than 64 bits.")
+    return Batch(pixels.value(source), np.array(found, dtype=np.int64))
+
+
+def parse_names(data: bytes, source: str, key: str) -> tuple[str, ...]:
+    """The names that a pickle of the Python version holds under ``key``.
+
+    Raises:
+        BadData: as :func:`parse_pickle` does.
+    """
+    names = _dictionary(data, source, key).get(key)
+    if not isinstance(names, list) or not all(isinstance(name, bytes | str) for name in names):
+        raise BadData(f"{source}: expected a list of names under '{key}', found something else.")
+    return tuple(_text(name) for name in names)
+
+
+def _dictionary(data: bytes, source: str, what: str) -> dict[Any, Any]:
+    content = _unpickle(data, source)
+    if not isinstance(content, Mapping):
+        raise BadData(f"{source}: expected a dictionary with {what}, found {type(content).__name__}.")
+    return {_text(key): value for key, value in content.items()}
+
+
+def _text(value: Any) -> Any:
+    return value.decode("latin1") if isinstance(value, bytes) else value
 
 
 def _unpickle(data: bytes, source: str) -> Any:

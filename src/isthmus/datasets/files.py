@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import gzip
+import io
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from isthmus.errors import BadData, MissingData
 
-__all__ = ["VARIABLE", "missing", "read"]
+__all__ = ["VARIABLE", "missing", "read", "read_npz"]
 
 VARIABLE = "ISTHMUS_DATA"
 """The environment variable that names the data folder."""
@@ -44,3 +49,17 @@ def read(path: Path) -> bytes:
         raise BadData(f"{path}: expected a whole gzip file, found {error}: fetch it again.") from error
     except OSError as error:
         raise BadData(f"{path}: cannot be read ({error.strerror}): check the file and its permissions.") from error
+
+
+def read_npz(path: Path, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
+    """The arrays of these names in an npz file, of which no pickle is read.
+
+    Raises:
+        BadData: when it cannot be read, is not whole, or lacks one.
+    """
+    data = read(path)
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as archive:
+            return {name: archive[name] for name in names}
+    except Exception as error:  # a malformed archive may raise anything
+        raise BadData(f"{path}: expected a whole npz file with {', '.join(names)}, found {error}.") from error

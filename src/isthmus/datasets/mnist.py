@@ -6,7 +6,6 @@ Files in the same format with other counts are read as well, with a note.
 
 from __future__ import annotations
 
-import io
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import numpy.typing as npt
 
 from isthmus.datasets import DataSet, Entry, Split
 from isthmus.datasets.dataset import check_labels
-from isthmus.datasets.files import missing, read
+from isthmus.datasets.files import missing, read, read_npz
 from isthmus.datasets.idx import parse
 from isthmus.errors import BadData
 
@@ -70,13 +69,7 @@ def _read_idx(root: Path, folder: str, part: str) -> tuple[Array, Array, str]:
 
 
 def _read_npz(path: Path) -> list[tuple[Array, Array, str]]:
-    names = ("x_train", "y_train", "x_test", "y_test")
-    data = read(path)
-    try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in names}
-    except Exception as error:  # a malformed archive may raise anything
-        raise BadData(f"{path}: expected a whole npz file with {', '.join(names)}, found {error}.") from error
+    arrays = read_npz(path, ("x_train", "y_train", "x_test", "y_test"))
     for name, array in arrays.items():
         if array.dtype != np.uint8 or array.ndim != (3 if name[0] == "x" else 1):
             raise BadData(f"{path}: expected {name} as bytes, found {array.dtype} of shape {array.shape}.")

@@ -1,0 +1,91 @@
+"""Tiny ImageNet (Stanford CS231n): colour pictures of 64x64 pixels, 200 classes of 500 for training and 50 for test.
+
+Its validation part is the test split here; the labels of its own test part were never published. Folders with fewer
+classes or pictures are read as well, with a note.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from isthmus.datasets import DataSet, Entry
+from isthmus.datasets.files import missing, read
+from isthmus.datasets.pictures import Labelled, folders, pictures, splits, stay_inside
+from isthmus.errors import BadData
+from isthmus.registry import Count
+
+__all__ = ["ENTRY", "load"]
+
+FOLDER = "tiny-imagenet-200"
+ANNOTATIONS = "val/val_annotations.txt"
+WHERE = "Tiny ImageNet, unpacked (http://cs231n.stanford.edu/tiny-imagenet-200.zip)"
+PUBLISHED = (200, 100_000, 10_000)
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""ImageNet's, as torchvision gives them."""
+
+
+def load(root: Path | None = None, *, size: Count = 64) -> DataSet:
+    """Tiny ImageNet from ``root/tiny-imagenet-200``: the classes of wnids.txt that are there, in its order.
+
+    Grey pictures get three equal channels. Another ``size`` than 64 is made by pillow's box filter: at 32 each pixel
+    is the mean of four, rounded.
+    """
+    for place in ("wnids.txt", "train", ANNOTATIONS, "val/images"):
+        if root is None or not (root / FOLDER / place).exists():
+            raise missing("tiny_imagenet", root, [f"{FOLDER}/{place}" if root else FOLDER], WHERE)
+    assert root is not None
+    base = root / FOLDER
+    classes = _classes(base)
+    train = [(file, label) for label, wnid in enumerate(classes) for file in pictures(base, f"train/{wnid}/images")]
+    parts = splits(base, train, _validation(base, classes), size=(size, size))
+    found = (len(classes), *(len(part) for part in parts))
+    told = "{} classes, {:,} pictures for training and {:,} for test".format(*found)
+    notes = () if found == PUBLISHED else (f"This is a part of Tiny ImageNet: {told}.",)
+    return DataSet("tiny_imagenet", *parts, len(classes), MEAN, STD, _names(base, classes), notes)
+
+
+def _lines(base: Path, name: str) -> list[list[str]]:
+    """The fields, between tabs, of the lines that are not empty."""
+    stay_inside(base, base / name)
+    return [line.rstrip("\r").split("\t") for line in read(base / name).decode("latin1").split("\n") if line.strip()]
+
+
+def _classes(base: Path) -> list[str]:
+    there = set(folders(base, "train"))
+    wnids = [fields[0].strip() for fields in _lines(base, "wnids.txt")]
+    for index, wnid in enumerate(wnids):
+        if not re.fullmatch(r"n\d{8}", wnid) or wnid in wnids[:index]:
+            raise BadData(f"{base / 'wnids.txt'}: expected different names such as n01443537, found {wnid!r}.")
+    return [wnid for wnid in wnids if wnid in there]
+
+
+def _validation(base: Path, classes: list[str]) -> Labelled:
+    """The pictures of val_annotations.txt, in its order, without those of classes that are not there."""
+    path = base / ANNOTATIONS
+    files = {file.path.rpartition("/")[2]: file for file in pictures(base, "val/images")}
+    labels = {wnid: label for label, wnid in enumerate(classes)}
+    found = {}
+    for fields in _lines(base, ANNOTATIONS):
+        if len(fields) < 2 or not re.fullmatch(r"n\d{8}", fields[1]) or fields[0] in found:
+            raise BadData(f"{path}: expected a new picture and its class in each line, found {' '.join(fields)!r}.")
+        if fields[1] in labels:
+            if fields[0] not in files:
+                raise BadData(
+                    f"{path}: expected {fields[0]!r} among the pictures in {base / 'val/images'}, found none."
+                )
+            found[fields[0]] = (files[fields[0]], labels[fields[1]])
+    return list(found.values())
+
+
+def _names(base: Path, classes: list[str]) -> tuple[str, ...]:
+    """The first of the words for each class, or its wnid."""
+    lines = _lines(base, "words.txt") if (base / "words.txt").is_file() else []
+    words = {fields[0]: fields[-1].split(",")[0] for fields in lines}
+    return tuple(words.get(wnid, wnid) for wnid in classes)
+
+
+ENTRY = Entry(
+    load, "Tiny ImageNet: colour pictures of 64x64 pixels, 200 classes.", needs_files=True, where=f"Files: {WHERE}."
+)
