@@ -14,7 +14,7 @@ from isthmus import schedules
 from isthmus.errors import BadInput
 from isthmus.spec import DurationField, Spec
 
-__all__ = ["Augment", "Optimizer", "Recipe", "Schedule", "Until"]
+__all__ = ["Augment", "ByBlock", "Optimizer", "Recipe", "Schedule", "Until"]
 
 Buffers = Literal["keep", "reset", "average"]
 """What happens to the optimiser's buffers (momentum, Adam's moments) at a branch or a merge."""
@@ -22,8 +22,24 @@ Buffers = Literal["keep", "reset", "average"]
 Rate = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
+class ByBlock(Spec):
+    """Another learning rate or weight decay for some blocks of a network.
+
+    ``blocks`` are names of blocks or of parts of them, or globs on tensor names; expanding a study makes globs of
+    them all. ``factor`` multiplies the learning rate of the schedule; with 0 these parameters stay as they are,
+    bit for bit (the running statistics of normalisation layers are no parameters and go on). ``weight_decay`` takes
+    the place of the optimiser's.
+    """
+
+    blocks: Annotated[tuple[str, ...], Field(min_length=1)]
+    factor: Rate = 1.0
+    weight_decay: Rate | None = None
+
+    FROZEN: ClassVar[Mapping[str, Any]] = MappingProxyType({"factor": 1.0, "weight_decay": None})
+
+
 class Optimizer(Spec):
-    """An optimiser of ``torch.optim`` and its hyperparameters."""
+    """An optimiser of ``torch.optim`` and its hyperparameters; of ``by_block`` the first that fits a parameter acts."""
 
     name: Literal["sgd", "adam", "adamw"] = "sgd"
     lr: Rate
@@ -32,9 +48,10 @@ class Optimizer(Spec):
     weight_decay: Rate = 0.0
     betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.999)
     eps: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-8
+    by_block: tuple[ByBlock, ...] = ()
 
     FROZEN: ClassVar[Mapping[str, Any]] = MappingProxyType(
-        {"momentum": 0.0, "nesterov": False, "weight_decay": 0.0, "betas": [0.9, 0.999], "eps": 1e-8}
+        {"momentum": 0.0, "nesterov": False, "weight_decay": 0.0, "betas": [0.9, 0.999], "eps": 1e-8, "by_block": []}
     )
 
     @model_validator(mode="after")

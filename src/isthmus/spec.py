@@ -36,6 +36,8 @@ class Spec(BaseModel):
         for name in type(self).model_fields:
             value = getattr(self, name)
             encoded = value.identity() if isinstance(value, Spec) else dumped[name]
+            if isinstance(value, tuple) and any(isinstance(item, Spec) for item in value):
+                encoded = [item.identity() for item in value]
             if name not in self.FROZEN or encoded != self.FROZEN[name]:
                 found[name] = encoded
         return found

@@ -14,6 +14,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
@@ -70,7 +71,8 @@ def train(
 
     Args:
         state: where it starts; ``state.step`` must be ``start``.
-        recipe: optimiser, schedule of the global step, batch size, augmentation, precision, loss.
+        recipe: optimiser, schedule of the global step, batch size, augmentation, precision, loss; its ``by_block``
+            holds globs on parameter names (expanding a study makes them of the names of blocks).
         data: training examples: :class:`~isthmus.examples.Examples` or a pair (inputs, labels).
         noise: order, augmentation and dropout seeds.
         start: the global step at which it starts; inside an epoch it goes on at the same position of that epoch.
@@ -143,7 +145,7 @@ class _Run:
         self.names = {name: p for name, p in self.model.named_parameters() if p.requires_grad}
         if not self.names:
             raise BadInput(f"The model {type(model).__name__} has no parameter that requires a gradient to train.")
-        self.optimizer = _optimizer(recipe.optimizer, list(self.names.values()))
+        self.optimizer = _optimizer(recipe.optimizer, _groups(recipe.optimizer, self.names))
         _restore(self.optimizer, self.names, state.optimizer, _slots(recipe.optimizer))
         self.steps_per_epoch = recipe.steps_per_epoch(len(data))
         self.epoch, self.seen, self.checked = -1, 0, False
@@ -163,7 +165,7 @@ class _Run:
         where = self.order[position * size : (position + 1) * size]
         inputs, targets = self.data.batch(where, self.augmenter)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["factor"]
         generators.seed(self.noise.dropout_seed(step), self.device)
         self.optimizer.zero_grad(set_to_none=True)
         outputs = self._outputs(inputs)
@@ -215,7 +217,31 @@ def _portable(tensor: Tensor) -> Tensor:
     return tensor.detach().to("cpu", memory_format=torch.contiguous_format, copy=True)
 
 
-def _optimizer(spec: Optimizer, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+def _groups(spec: Optimizer, names: Mapping[str, nn.Parameter]) -> list[dict[str, Any]]:
+    """The parameters by the rule of ``by_block`` that is theirs; what a rule freezes is in none and has no gradient."""
+    left, groups = dict(names), []
+    for rule in spec.by_block:
+        for glob in rule.blocks:
+            if not any(fnmatchcase(name, glob) for name in names):
+                raise BadInput(
+                    f"The optimiser's by_block names {glob!r}, which matches no trained parameter"
+                    f" (such as {next(iter(names))})."
+                )
+        own = [left.pop(name) for name in list(left) if any(fnmatchcase(name, glob) for glob in rule.blocks)]
+        decay = spec.weight_decay if rule.weight_decay is None else rule.weight_decay
+        if rule.factor:
+            groups.append({"params": own, "factor": rule.factor, "weight_decay": decay})
+        else:
+            for parameter in own:
+                parameter.requires_grad_(False)
+    groups.append({"params": list(left.values()), "factor": 1.0, "weight_decay": spec.weight_decay})
+    found = [group for group in groups if group["params"]]
+    if not found:
+        raise BadInput("The optimiser's by_block freezes every parameter of the model, so there is nothing to train.")
+    return found
+
+
+def _optimizer(spec: Optimizer, parameters: list[dict[str, Any]]) -> torch.optim.Optimizer:
     if spec.name == "sgd":
         return torch.optim.SGD(
             parameters,

@@ -172,6 +172,25 @@ def test_the_learning_rate_after_a_merge() -> None:
         branch(*sets, "merge={factor=0.1}")
 
 
+def test_rules_by_block_become_patterns_of_parameters() -> None:
+    sets = ('model={name="resnet20", width=2, input_shape=[1, 8, 8]}', 'data={name="digits"}')
+
+    def final(rules: str) -> Train:
+        (state, *_) = trains(ends(expand(to_final(*sets, f"recipe.optimizer.by_block={rules}")).requests[0]))
+        return state
+
+    named = final('[{blocks=["stage2.1", "fc"], factor=0.1}, {blocks=["stem"], weight_decay=0.5}]')
+    assert [rule.blocks for rule in named.recipe.optimizer.by_block] == [("stage2.1.*", "fc.*"), ("stem.*",)]
+    spelled = '[{blocks=["stage2.1.*", "fc.*"], factor=0.1}, {blocks=["stem.*"], weight_decay=0.5}]'
+    assert final(spelled).key == named.key
+    assert len({named.key, final("[]").key, final('[{blocks=["fc"], factor=0.1}]').key}) == 3
+    told = r"recipe\.optimizer\.by_block\.0\.blocks\.1: expected a block of resnet20 .*found 'stage9'"
+    with pytest.raises(BadStudy, match=told):
+        final('[{blocks=["fc", "stage9"], factor=0.1}]')
+    with pytest.raises(BadStudy, match=r"recipe\.optimizer\.by_block\.0\.blocks: expected .* found \[\]"):
+        final("[{blocks=[], factor=0.1}]")
+
+
 def test_the_trunk_at_k_is_a_network_of_its_own() -> None:
     found = expand(branch("branch.trunk_at_k=true"))
     networks = requests(found, "networks", network="trunk at k")

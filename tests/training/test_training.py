@@ -13,8 +13,9 @@ from torch.nn import functional as F
 
 import isthmus
 from isthmus import training
+from isthmus.errors import BadInput
 from isthmus.examples import Augmenter, Examples
-from isthmus.networks import NetworkState
+from isthmus.networks import NetworkState, load_into
 from isthmus.noise import Noise
 from isthmus.recipe import Recipe, Until
 from small_networks import NETWORKS, make, pictures
@@ -122,6 +123,62 @@ def test_the_bits_of_a_plain_loop(optimizer: str, network: str, drop_last: bool)
         slots = {slot: value for slot, value in expected.state[parameter].items() if value is not None}
         assert slots.keys() == state.optimizer.get(name, {}).keys()
         assert all(torch.equal(state.optimizer[name][slot], value) for slot, value in slots.items())
+
+
+@pytest.mark.parametrize("optimizer", ["momentum, decay", "adam, decay", "adamw"])
+def test_other_rates_and_decays_by_block(optimizer: str) -> None:
+    """The first rule that fits a parameter is its own; what is frozen keeps its bits and its optimiser's buffers."""
+    rules: list[dict[str, Any]] = [
+        {"blocks": ["last.bias"], "factor": 0.0},
+        {"blocks": ["last.*"], "factor": 0.25, "weight_decay": 0.2},
+    ]
+    plain = recipe(optimizer=OPTIMIZERS[optimizer])
+    ruled = recipe(optimizer={**OPTIMIZERS[optimizer], "by_block": rules}, schedule={"milestones": ["7it"]})
+    start, _ = run("functional", 4, how=plain)
+    found, _ = run("functional", state=start, how=ruled)
+    model = make("functional", 5)
+    load_into(model, start.weights)
+    names = dict(model.named_parameters())
+    spec = plain.optimizer
+    groups = [
+        {"params": [names["last.weight"]], "weight_decay": 0.2, "factor": 0.25},
+        {"params": [names["first.weight"], names["first.bias"]], "weight_decay": spec.weight_decay, "factor": 1.0},
+    ]
+    kinds: dict[str, Any] = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+    options = {"momentum": spec.momentum} if spec.name == "sgd" else {"betas": spec.betas, "eps": spec.eps}
+    torchs = kinds[spec.name](groups, lr=spec.lr, **options)
+    for name in ("last.weight", "first.weight", "first.bias"):
+        torchs.state[names[name]] = {slot: value.clone() for slot, value in start.optimizer[name].items()}
+    data = Examples.of(pictures(EXAMPLES))
+    with torch.random.fork_rng():
+        for step in range(4, STOP):
+            epoch, position = divmod(step, 6)
+            where = torch.from_numpy(NOISE.epoch_order(EXAMPLES, epoch))[4 * position : 4 * position + 4]
+            inputs, targets = data.batch(where)
+            torch.manual_seed(NOISE.dropout_seed(step))
+            model.zero_grad()
+            F.cross_entropy(model.train()(inputs), targets).backward()  # type: ignore[no-untyped-call]
+            for group in torchs.param_groups:
+                group["lr"] = spec.lr * (0.1 if step >= 7 else 1.0) * group["factor"]
+            torchs.step()
+    for name, parameter in names.items():
+        assert torch.equal(found.weights[name], parameter), name
+    assert torch.equal(found.weights["last.bias"], start.weights["last.bias"])
+    assert not torch.equal(found.weights["last.weight"], start.weights["last.weight"])
+    for slot, value in start.optimizer["last.bias"].items():
+        assert torch.equal(found.optimizer["last.bias"][slot], value)
+    halfway, _ = run("functional", 9, state=start, how=ruled)
+    assert same(run("functional", state=halfway, how=ruled)[0], found)
+
+
+def test_rules_that_fit_nothing_or_leave_nothing() -> None:
+    for blocks, told in (
+        (["frist.*"], "by_block names 'frist\\.\\*', which matches no"),
+        (["*"], "freezes every parameter"),
+    ):
+        how = recipe(optimizer={"lr": 0.1, "by_block": [{"blocks": blocks, "factor": 0.0}]})
+        with pytest.raises(BadInput, match=told):
+            run("functional", how=how)
 
 
 @pytest.mark.parametrize("nesterov", [False, True])

@@ -61,7 +61,7 @@ def within(blocks: Mapping[str, tuple[str, ...]], name: str, tensors: Iterable[s
     """
     found = blocks.get(name, ())
     head, _, rest = name.partition(".")
-    if not found and rest and head in blocks:
+    if not found and rest and head in blocks and not set(rest) & set("*?["):
         stems = tuple(f"{glob[:-1]}{rest}" for glob in blocks[head] if glob.endswith(".*"))
         found = tuple(f"{stem}{end}" for stem in stems for end in ("", ".*"))
     tensors = list(tensors)

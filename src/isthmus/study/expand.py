@@ -84,7 +84,8 @@ def expand(study: Study, *, data_root: str | Path | None = None, bf16: bool = Fa
     data, problems, missing = _data(study.data, data_root)
     model, wrong = _model(study.model)
     problems += wrong
-    recipe = study.recipe.resolved(bf16=bf16)
+    recipe, ruled = _by_block(study.model, study.recipe.resolved(bf16=bf16))
+    problems += ruled
     per_epoch = None if data is None else recipe.steps_per_epoch(data.train)
     problems += fitting.problems(study, per_epoch)
     if data is not None and recipe.augment.acts and len(data.input_shape) != 3:
@@ -107,6 +108,36 @@ def expand(study: Study, *, data_root: str | Path | None = None, bf16: bool = Fa
     if missing is not None and not problems:
         raise missing
     raise BadStudy(dict.fromkeys([*problems, *([f"data: {missing}"] if missing is not None else [])]))
+
+
+def _by_block(model: ModelSpec, recipe: Recipe) -> tuple[Recipe, list[str]]:
+    """The recipe with the blocks of its rules as globs on tensor names, and what is wrong with them."""
+    rules, problems = recipe.optimizer.by_block, []
+    if not rules:
+        return recipe, []
+    from isthmus import models
+    from isthmus.models import blocking
+
+    try:
+        module = models.initialise(model.name, 0, **model.arguments)
+        known = models.blocks(model.name, module)
+    except BadInput:
+        return recipe, []  # told where the model is looked at
+    tensors = [name for name, _ in module.named_parameters()]
+    found = []
+    for index, rule in enumerate(rules):
+        globs: list[str] = []
+        for place, name in enumerate(rule.blocks):
+            own = blocking.within(known, name, tensors) or ((name,) if fnmatch.filter(tensors, name) else ())
+            if not own:
+                problems.append(
+                    f"recipe.optimizer.by_block.{index}.blocks.{place}: expected a block of {model.name}"
+                    f" ({', '.join(known)}), a part of one, or a pattern of its parameters, found {name!r}."
+                )
+            globs += own
+        found.append(rule.model_copy(update={"blocks": tuple(dict.fromkeys(globs))}))
+    optimizer = recipe.optimizer.model_copy(update={"by_block": tuple(found)})
+    return recipe.model_copy(update={"optimizer": optimizer}), problems
 
 
 def check(study: Study, data: DataRef) -> None:
