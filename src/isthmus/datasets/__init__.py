@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from isthmus import registry
+from isthmus import registry, usercode
 from isthmus.datasets import altering
 from isthmus.datasets.dataset import DataSet, Split
 from isthmus.datasets.files import VARIABLE
@@ -54,7 +54,8 @@ def load(name: str, /, root: str | os.PathLike[str] | None = None, **options: An
     """The data set of this name, from files under ``root`` where it needs any.
 
     ``root`` is the environment variable ``ISTHMUS_DATA`` unless given. Every set also takes the options of
-    :func:`isthmus.datasets.altering.alter`: ``examples``, ``per_class``, ``random_labels``.
+    :func:`isthmus.datasets.altering.alter`: ``examples``, ``per_class``, ``random_labels``. A data set of your own
+    code is named ``package.module:function``; see :func:`isthmus.datasets.own.load`.
 
     Raises:
         UnknownName: for a name that nothing answers to.
@@ -62,13 +63,19 @@ def load(name: str, /, root: str | os.PathLike[str] | None = None, **options: An
         MissingData: when its files are not there; the sentence says what to fetch and where to put it.
         BadData: when a file is malformed.
     """
-    entry = registry.find("data set", name, _entries())
     what = f"Data set {name}"
-    own, common = altering.split_options(options)
-    accepted = registry.accept_values(what, entry.load, own, besides=("root",), also=altering.OPTIONS)
+    set_options, common = altering.split_options(options)
     alterations = registry.accept_values(what, altering.alter, common, besides=("found",))
-    folder = os.environ.get(VARIABLE) if root is None else root
-    found = entry.load(None if folder is None else Path(folder).expanduser(), **accepted)
+    named = os.environ.get(VARIABLE) if root is None else root
+    folder = None if named is None else Path(named).expanduser()
+    if usercode.is_user_code(name):
+        from isthmus.datasets import own
+
+        found = own.load(name, folder, set_options, also=altering.OPTIONS)
+    else:
+        entry = registry.find("data set", name, _entries())
+        accepted = registry.accept_values(what, entry.load, set_options, besides=("root",), also=altering.OPTIONS)
+        found = entry.load(folder, **accepted)
     return altering.alter(found, **alterations) if alterations else found
 
 

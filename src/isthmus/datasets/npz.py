@@ -6,6 +6,7 @@ shape (N, d). Labels are integers from 0, one for each input, and each class has
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,7 +19,7 @@ from isthmus.datasets.files import missing, read_npz
 from isthmus.datasets.pictures import constants
 from isthmus.errors import BadData
 
-__all__ = ["ENTRY", "load"]
+__all__ = ["ENTRY", "NAMES", "assemble", "load"]
 
 NAMES = ("x_train", "y_train", "x_test", "y_test")
 WHERE = "your arrays, as numpy.savez writes them (https://numpy.org/doc/stable/reference/generated/numpy.savez.html)"
@@ -32,17 +33,25 @@ def load(root: Path | None = None, *, path: str = "data.npz", layout: Literal["N
     file = place if root is None else root / place
     if not file.is_file() or (root is None and not place.is_absolute()):
         raise missing("npz", Path() if place.is_absolute() else root, [str(place)], WHERE)
-    arrays = read_npz(file, NAMES)
-    inputs = [_inputs(f"{file}, {name}", arrays[name], layout) for name in NAMES[::2]]
-    labels = [_labels(f"{file}, {name}", arrays[name], len(x)) for name, x in zip(NAMES[1::2], inputs)]
+    return assemble("npz", str(file), read_npz(file, NAMES), layout)
+
+
+def assemble(name: str, source: str, arrays: Mapping[str, Array], layout: Literal["NHWC", "NCHW"]) -> DataSet:
+    """The data set of four arrays by their :data:`NAMES`; ``source`` is what errors call it.
+
+    Raises:
+        BadData: an array that does not fit, or a class without a training example.
+    """
+    inputs = [_inputs(f"{source}, {part}", arrays[part], layout) for part in NAMES[::2]]
+    labels = [_labels(f"{source}, {part}", arrays[part], len(x)) for part, x in zip(NAMES[1::2], inputs)]
     classes = np.unique(labels[0])
     if not np.array_equal(classes, np.arange(len(classes))):
         absent = int(np.flatnonzero(classes != np.arange(len(classes)))[0])
-        raise BadData(f"{file}, y_train: expected labels from 0 with an example of each, found none of {absent}.")
-    check_labels(f"{file}, y_test", labels[1], len(classes))
+        raise BadData(f"{source}, y_train: expected labels from 0 with an example of each, found none of {absent}.")
+    check_labels(f"{source}, y_test", labels[1], len(classes))
     train, test = (Split(x, y.astype(np.int64)) for x, y in zip(inputs, labels))
     mean, std = constants(train.inputs) if train.inputs.ndim == 4 else ((), ())
-    return DataSet("npz", train, test, len(classes), mean, std)
+    return DataSet(name, train, test, len(classes), mean, std)
 
 
 def _inputs(source: str, array: Array, layout: str) -> Array:
