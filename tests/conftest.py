@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
+from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # Networks as small as the tests' gain nothing from a second thread, and lose fivefold on busy cores. Bits are
 # compared between processes as well, which are given one thread each.
@@ -12,3 +18,19 @@ os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 settings.register_profile("suite", deadline=None, derandomize=True, max_examples=40, database=None)
 settings.load_profile("suite")
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> dict[str, Figure]:
+    """The figures by name, laid out but not saved."""
+    from isthmus import plots
+
+    found: dict[str, Figure] = {}
+
+    def keep(figure: Figure, path: Path) -> list[Path]:
+        figure.draw_without_rendering()
+        found[path.name] = figure
+        return [path]
+
+    monkeypatch.setattr(plots, "save", keep)
+    return found

@@ -12,26 +12,12 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from isthmus import figures, plots
+from isthmus import figures
 from isthmus.study import Results, Study, expand
 from isthmus.tables import Table
 from small_studies import PER_EPOCH, branch, to_final
 
 ALPHAS = (0.0, 0.25, 1.0)
-
-
-@pytest.fixture
-def drawn(monkeypatch: pytest.MonkeyPatch) -> dict[str, Figure]:
-    """The figures by name, laid out but not saved."""
-    found: dict[str, Figure] = {}
-
-    def keep(figure: Figure, path: Path) -> list[Path]:
-        figure.draw_without_rendering()
-        found[path.name] = figure
-        return [path]
-
-    monkeypatch.setattr(plots, "save", keep)
-    return found
 
 
 def results(study: Study, **tables: list[dict[str, Any]]) -> Results:

@@ -148,6 +148,7 @@ def _reproduce(row: Row, scale: Literal["small", "paper"], options: Options, *, 
     from isthmus import claims
     from isthmus.redraw import draw_if_changed
     from isthmus.study.read import from_mapping, override
+    from isthmus.tables import write_tables
 
     study = row.study(scale)
     if options.sets:
@@ -160,9 +161,7 @@ def _reproduce(row: Row, scale: Literal["small", "paper"], options: Options, *, 
     results = _compute(study, options)
     tables = dict(row.tables(results))
     tables |= {"claims": claims.judge(row.claims, tables), "provenance": results["provenance"]}
-    files = [folder / f"{name}.csv" for name in tables]
-    for path, table in zip(files, tables.values(), strict=True):
-        table.to_csv(path)
+    files = write_tables(tables, folder)
     files += draw_if_changed(folder, tables, lambda: row.figures(tables, folder), study.model_dump(mode="json"))
     for claim in tables["claims"]:
         print(f"{claim['verdict']:>9}  {claims.sentence(claim)}")

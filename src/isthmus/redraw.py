@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from isthmus.hashing import digest, digest_bytes
-from isthmus.tables import Table
+from isthmus.tables import Table, write_text
 
 __all__ = ["draw_if_changed"]
 
@@ -49,7 +49,7 @@ def draw_if_changed(
     files = draw()
     if all(file.parent == folder for file in files):
         content = {"drawn_from": source, "files": {file.name: digest_bytes(file.read_bytes()) for file in files}}
-        note.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        write_text(note, json.dumps(content, indent=1) + "\n")
     return files
 
 

@@ -18,7 +18,7 @@ from isthmus.errors import BadInput, nearest
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["Table", "write_text"]
+__all__ = ["Table", "write_tables", "write_text"]
 
 Row = Mapping[str, Any]
 
@@ -112,6 +112,14 @@ def _cell(value: Any) -> str:
     if isinstance(value, float):
         return repr(float(value)) if math.isfinite(value) else str(float(value))
     return str(value)
+
+
+def write_tables(tables: Mapping[str, Table], folder: str | os.PathLike[str]) -> list[Path]:
+    """Write each table as CSV under its name into a folder; the files written."""
+    files = [Path(folder) / f"{name}.csv" for name in tables]
+    for file, table in zip(files, tables.values(), strict=True):
+        table.to_csv(file)
+    return files
 
 
 def write_text(path: Path, text: str) -> None:

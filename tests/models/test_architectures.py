@@ -10,26 +10,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from written_out import Tensors, inputs, randomised
 
 from isthmus import models
 from isthmus.errors import BadInput
-
-Tensors = dict[str, Tensor]
-
-
-def randomised(name: str, **arguments: object) -> tuple[nn.Module, Tensors]:
-    """A model in evaluation mode whose every tensor, buffers included, has generic values."""
-    model = models.initialise(name, 5, **arguments).double().eval()
-    generator = torch.Generator().manual_seed(17)
-    for key, tensor in model.state_dict().items():
-        if tensor.dtype.is_floating_point:
-            noise = torch.randn(tensor.shape, generator=generator, dtype=torch.float64)
-            tensor.copy_(0.5 + noise.abs() if key.endswith("running_var") else tensor + 0.2 * noise)
-    return model, dict(model.state_dict())
-
-
-def inputs(*shape: int) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(23), dtype=torch.float64)
 
 
 def affine(t: Tensors, key: str, x: Tensor) -> Tensor:
@@ -80,8 +64,8 @@ def test_mlp_dropout_acts_in_training_only() -> None:
 @pytest.mark.parametrize(("height", "width"), [(28, 28), (15, 22)])
 def test_lenet5(activation: str, function: object, activate: str, height: int, width: int) -> None:
     assert callable(function)
-    arguments = {"activation": activation, "activate": activate, "input_shape": (2, height, width), "classes": 3}
-    model, t = randomised("lenet5", **arguments)
+    shape = (2, height, width)
+    model, t = randomised("lenet5", activation=activation, activate=activate, input_shape=shape, classes=3)
 
     def pooled(h: Tensor) -> Tensor:
         if activate == "after":

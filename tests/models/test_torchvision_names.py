@@ -6,33 +6,21 @@ its state dicts are written out by the rule that they follow.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 
 import pytest
 import torch
-from torch import Tensor, nn
+import written_out
+from torch import Tensor
 from torch.nn import functional as F
+from written_out import Tensors, inputs
 
 from isthmus import models
 from isthmus.errors import BadInput
 
-Tensors = dict[str, Tensor]
+randomised = functools.partial(written_out.randomised, spread=0.1)  # fifty layers
 Shapes = dict[str, tuple[int, ...]]
-
-
-def randomised(name: str, **arguments: object) -> tuple[nn.Module, Tensors]:
-    """A model in evaluation mode whose every tensor, buffers included, has generic values."""
-    model = models.initialise(name, 5, **arguments).double().eval()
-    generator = torch.Generator().manual_seed(17)
-    for key, tensor in model.state_dict().items():
-        if tensor.dtype.is_floating_point:
-            noise = torch.randn(tensor.shape, generator=generator, dtype=torch.float64)
-            tensor.copy_(0.5 + noise.abs() if key.endswith("running_var") else tensor + 0.1 * noise)
-    return model, dict(model.state_dict())
-
-
-def inputs(*shape: int) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(23), dtype=torch.float64)
 
 
 def assert_same(found: Tensor, expected: Tensor) -> None:

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from shapira23_worlds import EPOCHS, K1, PLAIN, World, at, tables
 
-from isthmus import papers, plots
+from isthmus import papers
 from isthmus.tables import Table
 
 ROW = papers.row("shapira23", "mnist")
@@ -35,20 +35,6 @@ ODD: dict[str, Callable[[], Mapping[str, Table]]] = {
     "train only": lambda: tables(PLAIN, splits=("train",), k1s=(0, 7)),
     "no trunk": lambda: {k: v for k, v in tables(PLAIN, k1s=(0, 7)).items() if k != "networks"},
 }
-
-
-@pytest.fixture
-def drawn(monkeypatch: pytest.MonkeyPatch) -> dict[str, Figure]:
-    """The figures by name, laid out but not saved."""
-    found: dict[str, Figure] = {}
-
-    def keep(figure: Figure, path: Path) -> list[Path]:
-        figure.draw_without_rendering()
-        found[path.name] = figure
-        return [path]
-
-    monkeypatch.setattr(plots, "save", keep)
-    return found
 
 
 @pytest.mark.parametrize("name", ODD)

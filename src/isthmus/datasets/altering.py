@@ -5,6 +5,7 @@ The result is a data set of its own, named by the digest of its own examples.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, Any
@@ -21,8 +22,6 @@ from isthmus.registry import Count
 __all__ = ["OPTIONS", "alter", "split_options"]
 
 Seed = Annotated[int, Field(strict=True, ge=0)]
-OPTIONS = ("examples", "per_class", "random_labels")
-"""What :func:`alter` takes."""
 
 
 def alter(
@@ -81,6 +80,10 @@ def _of_each(found: DataSet, count: int) -> npt.NDArray[np.int64]:
 
 def _picked(split: Split, where: npt.NDArray[np.int64]) -> Split:
     return Split(split.inputs[where], split.labels[where])
+
+
+OPTIONS = tuple(inspect.signature(alter).parameters)[1:]
+"""What :func:`alter` takes beside a data set."""
 
 
 def split_options(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -10,7 +10,7 @@ from torch import nn
 
 from isthmus.errors import BadInput
 
-__all__ = ["check_partition", "children", "declared", "within"]
+__all__ = ["check_partition", "children", "declared", "matching", "within"]
 
 Blocks = dict[str, tuple[str, ...]]
 
@@ -64,5 +64,10 @@ def within(blocks: Mapping[str, tuple[str, ...]], name: str, tensors: Iterable[s
     if not found and rest and head in blocks and not set(rest) & set("*?["):
         stems = tuple(f"{glob[:-1]}{rest}" for glob in blocks[head] if glob.endswith(".*"))
         found = tuple(f"{stem}{end}" for stem in stems for end in ("", ".*"))
+    return matching(found, tensors)
+
+
+def matching(globs: Iterable[str], tensors: Iterable[str]) -> tuple[str, ...]:
+    """Those globs that match one of the tensors."""
     tensors = list(tensors)
-    return tuple(glob for glob in found if any(fnmatchcase(tensor, glob) for tensor in tensors))
+    return tuple(glob for glob in globs if any(fnmatchcase(tensor, glob) for tensor in tensors))

@@ -13,7 +13,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from isthmus.errors import BadInput, nearest
-from isthmus.models import Entry
+from isthmus.models import Entry, blocking
 from isthmus.models.layers import ImageShape, Init, Norm, initialise_as, make_norm
 from isthmus.registry import Count
 
@@ -90,11 +90,6 @@ def _names(configuration: tuple[int | None, ...]) -> Iterator[str]:
     return (f"conv{index}" for index, _ in enumerate((step for step in configuration if step), start=1))
 
 
-def _blocks(model: nn.Module) -> dict[str, tuple[str, ...]]:
-    assert isinstance(model, VGG)
-    return model.blocks()
-
-
 def _entry(name: str) -> Entry:
     configuration = CONFIGURATIONS[name]
 
@@ -118,7 +113,7 @@ def _entry(name: str) -> Entry:
 
     depth = name.removeprefix("vgg")
     summary = f"VGG-{depth}, one linear layer on an average for 32x32 pictures, or the original head."
-    return Entry(build, summary, _blocks, {"width": 4})
+    return Entry(build, summary, blocking.declared, {"width": 4})
 
 
 ENTRIES = {name: _entry(name) for name in CONFIGURATIONS}

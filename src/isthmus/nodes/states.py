@@ -14,12 +14,10 @@ __all__ = ["Import", "Init", "Merge", "Point"]
 
 
 @dataclass(frozen=True, eq=False)
-class Init(State):
-    """A network as it was initialised from a seed."""
+class Root(State):
+    """A network that comes from no other: an architecture at step 0."""
 
     architecture: ModelRef
-    seed: int
-    kind: ClassVar[str] = "init"
     step: ClassVar[int] = 0
 
     @property
@@ -30,6 +28,14 @@ class Init(State):
     def parents(self) -> tuple[Node, ...]:
         """None."""
         return ()
+
+
+@dataclass(frozen=True, eq=False)
+class Init(Root):
+    """A network as it was initialised from a seed."""
+
+    seed: int
+    kind: ClassVar[str] = "init"
 
     def describe(self) -> dict[str, Any]:
         """Model and seed."""
@@ -42,23 +48,12 @@ class Init(State):
 
 
 @dataclass(frozen=True, eq=False)
-class Import(State):
+class Import(Root):
     """A checkpoint from outside, named by the digest of its tensors; ``file`` is where it was found."""
 
-    architecture: ModelRef
     tensors: str
     file: str
     kind: ClassVar[str] = "import"
-    step: ClassVar[int] = 0
-
-    @property
-    def model(self) -> ModelRef:
-        """The architecture."""
-        return self.architecture
-
-    def parents(self) -> tuple[Node, ...]:
-        """None."""
-        return ()
 
     def describe(self) -> dict[str, Any]:
         """Model and digest; not the place."""

@@ -27,7 +27,7 @@ from isthmus.study.model import (
 from isthmus.study.provenance import provenance_table, standing
 from isthmus.study.read import from_mapping, load
 from isthmus.study.tables import tables
-from isthmus.tables import Table
+from isthmus.tables import Table, write_tables
 
 __all__ = [
     "Branch",
@@ -75,10 +75,7 @@ class Results:
 
     def to_csv(self, folder: str | os.PathLike[str]) -> list[Path]:
         """Write every table into a folder; the files written."""
-        paths = [Path(folder) / f"{name}.csv" for name in self.tables]
-        for path, table in zip(paths, self.tables.values(), strict=True):
-            table.to_csv(path)
-        return paths
+        return write_tables(self.tables, folder)
 
 
 class _Silent:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import combinations
@@ -110,17 +109,27 @@ def expand(study: Study, *, data_root: str | Path | None = None, bf16: bool = Fa
     raise BadStudy(dict.fromkeys([*problems, *([f"data: {missing}"] if missing is not None else [])]))
 
 
+def _built(spec: ModelSpec) -> tuple[Any, dict[str, tuple[str, ...]]]:
+    """A model with whatever weights, and its blocks (this loads torch).
+
+    Raises:
+        BadInput: it cannot be built as the study says.
+    """
+    from isthmus import models
+
+    model = models.initialise(spec.name, 0, **spec.arguments)
+    return model, models.blocks(spec.name, model)
+
+
 def _by_block(model: ModelSpec, recipe: Recipe) -> tuple[Recipe, list[str]]:
     """The recipe with the blocks of its rules as globs on tensor names, and what is wrong with them."""
     rules, problems = recipe.optimizer.by_block, []
     if not rules:
         return recipe, []
-    from isthmus import models
-    from isthmus.models import blocking
+    from isthmus.models.blocking import matching, within
 
     try:
-        module = models.initialise(model.name, 0, **model.arguments)
-        known = models.blocks(model.name, module)
+        module, known = _built(model)
     except BadInput:
         return recipe, []  # told where the model is looked at
     tensors = [name for name, _ in module.named_parameters()]
@@ -128,7 +137,7 @@ def _by_block(model: ModelSpec, recipe: Recipe) -> tuple[Recipe, list[str]]:
     for index, rule in enumerate(rules):
         globs: list[str] = []
         for place, name in enumerate(rule.blocks):
-            own = blocking.within(known, name, tensors) or ((name,) if fnmatch.filter(tensors, name) else ())
+            own = within(known, name, tensors) or matching((name,), tensors)
             if not own:
                 problems.append(
                     f"recipe.optimizer.by_block.{index}.blocks.{place}: expected a block of {model.name}"
@@ -432,12 +441,10 @@ def _blocks(build: _Builder, study: InitToFinalStudy) -> dict[str, tuple[str, ..
     wanted = study.train.blocks
     if not wanted:
         return {}
-    from isthmus import models
-    from isthmus.models import blocking
+    from isthmus.models.blocking import matching, within
 
     try:
-        model = models.initialise(study.model.name, 0, **study.model.arguments)
-        known = models.blocks(study.model.name, model)
+        model, known = _built(study.model)
     except BadInput as error:
         build.problems.append(f"model: {error}")
         return {}
@@ -447,13 +454,13 @@ def _blocks(build: _Builder, study: InitToFinalStudy) -> dict[str, tuple[str, ..
     if isinstance(wanted, Mapping):
         for name, globs in wanted.items():
             for index, glob in enumerate(globs):
-                if not fnmatch.filter(tensors, glob):
+                if not matching((glob,), tensors):
                     build.problems.append(
                         f"train.blocks.{name}.{index}: expected a pattern that matches a tensor of {study.model.name}"
                         f" (such as {tensors[0]}), found {glob!r}."
                     )
         return dict(wanted)
-    found = {name: blocking.within(known, name, tensors) for name in wanted}
+    found = {name: within(known, name, tensors) for name in wanted}
     for index, name in enumerate(wanted):
         if not found[name]:
             build.problems.append(
