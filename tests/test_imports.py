@@ -24,7 +24,7 @@ LAYERS = (
     {"spec", "recipe", "schedules", "registry", "usercode"},
     {"models", "datasets"},
     {
-        *("generators", "examples", "losses", "networks", "normalisation", "firstlayer"),
+        *("generators", "examples", "losses", "networks", "normalisation", "firstlayer", "optimizers"),
         *("training", "merging", "alignment", "evaluation", "importance"),
     },
     {"nodes", "graph", "store", "choices", "execute"},
