@@ -100,18 +100,26 @@ def test_what_lies_below_the_moving_layer_is_run_once_a_batch() -> None:
 
 @pytest.mark.parametrize("norm", [nn.BatchNorm1d, nn.LayerNorm])
 def test_statistics_read_what_stands_still_once_as_well(norm: Any) -> None:
-    model = chain(norm(7))
-    found = evaluate(model, "5.*", **STATS["recompute"])
-    np.testing.assert_array_equal(
-        found.per_example_loss, evaluate(chain(norm(7)), "5.*", without=True, **STATS["recompute"]).per_example_loss
-    )
+    with torch.random.fork_rng():
+        torch.manual_seed(6)
+        stats = {
+            **STATS["recompute"],
+            "stats_data": (torch.randn(29, *INPUTS.shape[1:]) * 3 + 1, torch.zeros(29).long()),
+        }
+    found = evaluate(chain(norm(7)), "5.*", **stats)
+    assert runs()[0] < 12
+    expected = evaluate(chain(norm(7)), "5.*", without=True, **stats)
+    np.testing.assert_array_equal(found.per_example_loss, expected.per_example_loss)
 
 
 def test_a_layer_above_that_writes_into_what_it_is_given_finds_it_whole() -> None:
     for between in ((nn.ReLU(inplace=True),), (nn.BatchNorm1d(7), nn.ReLU(inplace=True)), (nn.Hardtanh(inplace=True),)):
         model = chain(*between)
         moving = f"{2 + len(between)}.*"
-        found, expected = evaluate(model, moving), evaluate(model, moving, without=True)
+        COUNTS.clear()
+        found = evaluate(model, moving)
+        assert runs()[0] < 12, between  # and not because it was not trusted
+        expected = evaluate(model, moving, without=True)
         np.testing.assert_array_equal(found.per_example_loss, expected.per_example_loss)
 
 
@@ -128,7 +136,9 @@ class WritesIntoItsInput(nn.Module):
 
 def test_a_moving_layer_that_writes_into_what_it_is_given_finds_it_whole() -> None:
     model = chain(WritesIntoItsInput())
-    found, expected = evaluate(model, "2.*"), evaluate(model, "2.*", without=True)
+    found = evaluate(model, "2.*")
+    assert runs()[0] < 12
+    expected = evaluate(model, "2.*", without=True)
     np.testing.assert_array_equal(found.per_example_loss, expected.per_example_loss)
     assert not np.array_equal(found.per_example_loss[0], found.per_example_loss[1])
 
