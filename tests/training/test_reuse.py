@@ -107,7 +107,7 @@ def test_statistics_read_what_stands_still_once_as_well(norm: Any) -> None:
             "stats_data": (torch.randn(29, *INPUTS.shape[1:]) * 3 + 1, torch.zeros(29).long()),
         }
     found = evaluate(chain(norm(7)), "5.*", **stats)
-    assert runs()[0] < 12
+    assert runs()[0] < 25  # 36 without: four batches of statistics and three of losses at four points, and the ends
     expected = evaluate(chain(norm(7)), "5.*", without=True, **stats)
     np.testing.assert_array_equal(found.per_example_loss, expected.per_example_loss)
 
