@@ -19,7 +19,7 @@ from isthmus.weights import State
 __all__ = ["norms"]
 
 _NUMBERS = 2**25  # in the gradients of a batch: 128 MiB in float32
-_BATCH = 64  # more does not pay: the backward pass of a weight is one of each example anyway
+_BATCH = {"cpu": 16, "cuda": 128}  # on a CPU more does not pay: a weight's backward pass is one of each example
 
 Route = Callable[[Tensor, Tensor], Tensor]
 """(inputs, targets) of a batch -> one norm an example."""
@@ -68,7 +68,9 @@ def norms(
     if not trained:
         raise BadInput(f"The model {type(model).__name__} has no parameter that requires a gradient.")
     device = next(iter(trained.values())).device
-    size = max(1, min(_BATCH, _NUMBERS // sum(parameter.numel() for parameter in trained.values())))
+    size = max(
+        1, min(_BATCH.get(device.type, 16), _NUMBERS // sum(parameter.numel() for parameter in trained.values()))
+    )
     found, route = np.empty(len(examples)), None
     cudnn = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
     with generators.forked(device), cudnn, torch.autocast(device.type, enabled=False):

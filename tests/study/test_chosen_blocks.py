@@ -225,6 +225,11 @@ def test_networks_trained_by_two_realisations_of_a_choice_are_not_compared(store
     record = own.get(choice.key)
     assert own.agrees(before)
     assert not stale([node], own)
+    base = sources(choice)[0].path.ends[1]
+    trained_again = own.get(base.key)
+    own.delete(base.key)
+    own.put(type(record)(**{**vars(trained_again), "digest": "ef" * 32}), own.blob(before))
+    assert not stale([node], own)  # the choice is the value that acts, whatever it was taken from
     own.delete(choice.key)
     own.put(type(record)(**{**vars(record), "digest": "ab" * 32}), None)  # as where a base run has other bits
     assert not own.agrees(before)

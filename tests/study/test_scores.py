@@ -248,6 +248,15 @@ def test_what_is_wrong_with_scores(options: dict[str, Any], told: str) -> None:
     assert problem.endswith(".")
 
 
+def test_lengths_are_looked_at_beside_what_is_refused() -> None:
+    with pytest.raises(BadStudy) as caught:
+        branch(scored(at="9it", score="forgetting"), "branch.children=1")
+    assert [problem.partition(": expected")[0] for problem in caught.value.problems] == [
+        "study: branch.children",
+        "study: evaluate.scores.at",
+    ]
+
+
 def test_a_node_of_a_score_that_is_none(store: Store) -> None:
     choice = expand(branch(scored())).splits
     assert choice is not None

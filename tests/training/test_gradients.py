@@ -100,7 +100,7 @@ def test_examples_do_not_act_on_each_other(monkeypatch: pytest.MonkeyPatch) -> N
     np.testing.assert_allclose(gradients.norms(model, (inputs[others], labels[others])), found[others], rtol=1e-5)
     assert found.tolist() == gradients.norms(model, (inputs, labels)).tolist()
     for size in (1, 4, 64):
-        monkeypatch.setattr(gradients, "_BATCH", size)
+        monkeypatch.setitem(gradients._BATCH, "cpu", size)
         np.testing.assert_allclose(gradients.norms(model, (inputs, labels)), found, rtol=1e-5)
 
 
@@ -123,7 +123,7 @@ def test_weights_in_place_of_the_models_own_and_what_is_told_on_the_way() -> Non
     told: list[tuple[int, int]] = []
     found = gradients.norms(model, (inputs, labels), weights=other.state_dict(), progress=lambda *d: told.append(d))
     assert found.tolist() == gradients.norms(other, (inputs, labels)).tolist()
-    assert told == [(64, 70), (70, 70)]
+    assert told == [(16, 70), (32, 70), (48, 70), (64, 70), (70, 70)]
 
 
 def test_what_has_no_gradient() -> None:

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 
 from isthmus.importance import SCORES
 from isthmus.spec import Duration
-from isthmus.study.model import Branch, BranchStudy, InitToFinalStudy, MergeSpec, Study, To, multiples
+from isthmus.study.model import Branch, BranchStudy, InitToFinalStudy, MergeSpec, ScoresSpec, Study, To, multiples
 
-__all__ = ["branch_problems", "merge_problems", "problems", "to_problems"]
+__all__ = ["branch_problems", "merge_problems", "problems", "scores_problems", "to_problems"]
 
 Named = Iterable[tuple[str, Duration]]
 _LONGEST = 10**8  # a run is named by the learning rate of each step
@@ -21,7 +21,9 @@ def problems(study: Study, per_epoch: int | None) -> list[str]:
         study: what is to be done.
         per_epoch: steps an epoch; None where the data are not known: then lengths of one unit are compared.
     """
-    return [*_family(study, per_epoch), *_choose(study, per_epoch), *_scores(study, per_epoch)]
+    scores = study.evaluate.scores
+    more = scores_problems(scores, per_epoch) if scores else ()
+    return [*_family(study, per_epoch), *_choose(study, per_epoch), *more]
 
 
 def _family(study: Study, per_epoch: int | None) -> list[str]:
@@ -104,11 +106,8 @@ def _choose(study: Study, per_epoch: int | None) -> Iterator[str]:
     yield from _too_long(named, per_epoch)
 
 
-def _scores(study: Study, per_epoch: int | None) -> Iterator[str]:
+def scores_problems(scores: ScoresSpec, per_epoch: int | None) -> Iterator[str]:
     """Runs for scores of no step or of too many, or that are looked at too seldom."""
-    scores = study.evaluate.scores
-    if scores is None:
-        return
     named = [("evaluate.scores.at", scores.at)]
     yield from _too_short(named, per_epoch)
     yield from _too_long(named, per_epoch)

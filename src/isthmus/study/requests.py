@@ -55,9 +55,9 @@ class Expansion:
     @property
     def targets(self) -> list[Node]:
         """Every node that is asked for."""
-        choices = [choice for choice in (self.chosen, self.splits) if choice is not None]
-        numbers = [*choices, *(choice.source for choice in choices)]
-        return [node for request in self.requests for node in request.nodes] + numbers
+        found = [node for request in self.requests for node in request.nodes]
+        found += [self.chosen] if self.chosen else []
+        return found + ([self.splits, self.splits.source] if self.splits else [])
 
 
 @dataclass
