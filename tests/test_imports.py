@@ -25,7 +25,7 @@ LAYERS = (
     {"models", "datasets"},
     {
         *("generators", "examples", "losses", "networks", "normalisation", "firstlayer", "optimizers", "reuse"),
-        *("training", "merging", "alignment", "evaluation", "importance"),
+        *("training", "merging", "alignment", "evaluation", "importance", "gradients"),
     },
     {"nodes", "graph", "store", "choices", "execute"},
     {"study"},

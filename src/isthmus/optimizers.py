@@ -76,6 +76,8 @@ def _groups(spec: Optimizer, names: Mapping[str, nn.Parameter]) -> list[dict[str
     """The parameters by the rule of ``by_block`` that is theirs; what a rule freezes is in none and has no gradient."""
     left, groups = dict(names), []
     for rule in spec.by_block:
+        if isinstance(rule.blocks, str):
+            raise BadInput(f"Only a study can tell which blocks show {rule.blocks!r}: give by_block the names of them.")
         for glob in rule.blocks:
             if not any(fnmatchcase(name, glob) for name in names):
                 raise BadInput(

@@ -21,8 +21,8 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 import isthmus
-from isthmus import datasets, importance, merging, models, noise, paths, training, usercode, weights
-from isthmus.choices import choose
+from isthmus import datasets, gradients, importance, merging, models, noise, paths, training, usercode, weights
+from isthmus.choices import applied, choose
 from isthmus.errors import BadData, BadInput, IsthmusError
 from isthmus.evaluation import evaluate_path, predict
 from isthmus.examples import Examples
@@ -36,6 +36,7 @@ from isthmus.nodes import (
     Distance,
     Import,
     Init,
+    Measure,
     Merge,
     ModelRef,
     Node,
@@ -47,6 +48,7 @@ from isthmus.nodes import (
     State,
     Train,
 )
+from isthmus.recipe import Recipe
 from isthmus.results import PathResult
 from isthmus.store import Record, Store, join_ancestries
 
@@ -121,6 +123,8 @@ class Workshop:
                 raise BadInput(f"The examples were chosen from {scored}, they cannot be taken from {part.split}.")
             among = self._indices(scored, count, "examples")
             return chosen if among is None else among[chosen]
+        if part.share is not None:
+            return part.share.indices(count)
         if part.examples is None and order == "examples":
             return None
         return noise.order(count, order, part.split)[: part.examples]
@@ -165,7 +169,10 @@ class Workshop:
         states = [
             record for record, parent in zip(records, node.parents(), strict=True) if not isinstance(parent, Choose)
         ]
-        return {record.key: record.digest for record in records}, join_ancestries(states)
+        ancestry = join_ancestries(states)
+        if isinstance(node, Train):  # a choice acts on what is trained by it as an ancestor does
+            ancestry |= {choice.key: self.store.get(choice.key).digest for choice in node.choices}
+        return {record.key: record.digest for record in records}, ancestry
 
     def _put_state(
         self,
@@ -237,8 +244,7 @@ class Workshop:
 
     def _train(self, node: Train, began: float) -> Record:
         start, state, pins, reached = self._departure(node)
-        train = Part("train")
-        examples = self.examples(node.data, train, node.model)
+        examples = self.examples(node.data, node.part or Part("train"), node.model)
         test = self.examples(node.data, Part("test"), node.model) if node.until and node.until.on == "test" else None
         parents, ancestry = dict(pins[0]), dict(pins[1])
         saved = time.monotonic()
@@ -262,7 +268,7 @@ class Workshop:
             return self._put_state(node, state, began, pins=pins, summary=told)
         state, log = training.train(
             state,
-            node.recipe,
+            self._recipe(node),
             examples,
             noise=node.noise,
             start=start,
@@ -280,6 +286,13 @@ class Workshop:
             raise Stopped(f"stopped at step {state.step}")
         told = _told(node, start, log.losses, reached=bool(log.reached))
         return self._put_state(node, state, began, pins=(parents, ancestry), summary=told)
+
+    def _recipe(self, node: Train) -> Recipe:
+        """The recipe of a trained state, with the blocks that its rules wait for."""
+        recipe = node.recipe
+        for choice in node.choices:
+            recipe = applied(recipe, self.store.get(choice.key).summary["value"])
+        return recipe
 
     def _departure(self, node: Train) -> tuple[int, NetworkState, tuple[dict[str, str], dict[str, str]], bool]:
         """Where training begins, and whether it has reached its goal there already.
@@ -355,22 +368,45 @@ class Workshop:
         return self._put_numbers(node, summary, {}, began)
 
     def _scores(self, node: Scores, began: float) -> Record:
-        logits = []
-        for index, network in enumerate(node.networks):
-            model = self.skeleton(network.model)
-            examples = self.examples(node.data, node.part, network.model)
-            logits.append(predict(model, examples, weights=self.load(network).weights))
-            self.report(index + 1, len(node.networks), "networks")
-        scores = importance.el2n(np.stack(logits), examples.targets.cpu().numpy())
-        summary = {"examples": len(scores), "mean": float(scores.mean())}
-        return self._put_numbers(node, summary, {"scores": scores}, began)
+        self._pins(node)  # refuse before computing
+        score = importance.score(node.score)
+        examples = self.examples(node.data, node.part, node.networks[0].model)
+        labels = examples.targets.cpu().numpy()
+        readings = [self._reading(node, index, examples, labels) for index in range(len(node.networks))]
+        scores = score.combine(np.stack(readings).reshape(-1, node.looks, len(labels)))
+        indices = self._indices(node.part, len(getattr(self.data(node.data), node.part.split)), "examples")
+        arrays = {"scores": scores, "labels": labels, "index": np.arange(len(labels)) if indices is None else indices}
+        return self._put_numbers(node, {"examples": len(scores), "mean": float(scores.mean())}, arrays, began)
+
+    def _reading(
+        self, node: Scores, index: int, examples: Examples, labels: npt.NDArray[Any]
+    ) -> npt.NDArray[np.float64]:
+        """What a score reads of one of its networks: a number an example."""
+        network, score, count = node.networks[index], importance.score(node.score), len(node.networks)
+
+        def progress(done: int, total: int) -> None:
+            self.report(index + done / total, count, "networks")
+            if self.stop():
+                raise Stopped("stopped while scoring")
+
+        model, own = self.skeleton(network.model), self.load(network).weights
+        if score.read is None:
+            return gradients.norms(model, examples, weights=own, loss=node.loss, progress=progress)
+        logits = predict(model, examples, weights=own)
+        progress(1, 1)
+        if logits.size == len(logits):  # a single logit z is that of two classes whose logits are 0 and z
+            logits = np.stack([np.zeros(len(logits), np.float32), logits.reshape(-1)], axis=1)
+        return score.read(logits, labels)
 
     def _choose(self, node: Choose, began: float) -> Record:
-        record = self.store.get(node.source.key)
-        found: dict[str, Any] = dict(record.summary)
-        if record.blob is not None and record.kind == "scores":
-            found |= load_arrays(self.store.blob(record))
-        return self._put_numbers(node, {"value": choose(node.rule, found, node.arguments)}, {}, began)
+        value = choose(node.rule, [self._numbers(source) for source in node.sources], node.arguments)
+        return self._put_numbers(node, {"value": value}, {}, began)
+
+    def _numbers(self, source: Measure) -> dict[str, Any]:
+        """The numbers of a measurement that rules take."""
+        record = self.store.get(source.key)
+        arrays = load_arrays(self.store.blob(record)) if record.blob is not None and record.kind == "scores" else {}
+        return {**record.summary, **arrays}
 
 
 _LOADED: dict[str, str] = {}

@@ -13,15 +13,18 @@ from isthmus.execute import Display, Setting, executor
 from isthmus.graph import Plan, plan, stale
 from isthmus.store import Store
 from isthmus.study.checking import check
+from isthmus.study.chosen import told
 from isthmus.study.expand import expand
 from isthmus.study.model import (
     Branch,
     BranchStudy,
+    ChooseSpec,
     DataSpec,
     Evaluate,
     InitToFinalStudy,
     MergeSpec,
     ModelSpec,
+    ScoresSpec,
     Study,
     To,
 )
@@ -34,12 +37,14 @@ from isthmus.tables import Table, write_tables
 __all__ = [
     "Branch",
     "BranchStudy",
+    "ChooseSpec",
     "DataSpec",
     "Evaluate",
     "InitToFinalStudy",
     "MergeSpec",
     "ModelSpec",
     "Results",
+    "ScoresSpec",
     "Study",
     "To",
     "expand",
@@ -57,7 +62,7 @@ class Results:
     Attributes:
         study: what was run.
         tables: ``pairs`` or ``paths``, ``curves``, ``networks``, ``seeds``, and ``provenance``: by what they were
-            computed.
+            computed. Of a study that chooses blocks ``chosen``, of one that scores examples ``splits`` and ``scores``.
         expansion: the nodes, for those who want more than the tables.
         computed: how many nodes this call computed; 0 when the store had everything.
         parameters: the number of parameters of the network, as counted when it was made; None if the store has none
@@ -152,6 +157,8 @@ def run(
         computed = _recompute(expansion, store, setting, display or _Silent())
     else:
         executor("local")(found, store, setting, display or _Silent())
+    for sentence in told(expansion, store):
+        (display or _Silent()).say(sentence)
     records = standing(expansion.targets, store)
     counts = (record.summary["parameters"] for record in records if "parameters" in record.summary)
     found_tables = tables(expansion, store) | {"provenance": provenance_table(records)}

@@ -44,6 +44,9 @@ def by_block(model: ModelSpec, recipe: Recipe) -> tuple[Recipe, list[str]]:
     tensors = [name for name, _ in module.named_parameters()]
     found = []
     for index, rule in enumerate(rules):
+        if isinstance(rule.blocks, str):
+            found.append(rule)  # told by a base run
+            continue
         globs: list[str] = []
         for place, name in enumerate(rule.blocks):
             own = within(known, name, tensors) or matching((name,), tensors)

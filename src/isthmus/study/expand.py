@@ -8,6 +8,7 @@ from isthmus.errors import BadStudy
 from isthmus.study import fitting
 from isthmus.study.branching import branch_requests
 from isthmus.study.checking import by_block, data_ref, model_problems, model_ref
+from isthmus.study.choosing import barrier_choice, scored_parts
 from isthmus.study.from_init import path_requests
 from isthmus.study.model import BranchStudy, InitToFinalStudy, Study
 from isthmus.study.requests import Builder, Expansion, Request
@@ -42,6 +43,9 @@ def expand(study: Study, *, data_root: str | Path | None = None, bf16: bool = Fa
     requests: list[Request] = []
     if model is not None and data is not None and per_epoch is not None and not problems:
         builder = Builder(study, model, data, recipe, per_epoch, problems)
+        chosen = barrier_choice(builder)
+        builder.choices = (chosen,) if chosen else ()
+        builder.scored = scored_parts(builder, study.evaluate.scores) if study.evaluate.scores else ()
         if isinstance(study, BranchStudy):
             requests = list(branch_requests(builder, study))
         elif isinstance(study, InitToFinalStudy):
@@ -49,7 +53,8 @@ def expand(study: Study, *, data_root: str | Path | None = None, bf16: bool = Fa
         else:
             raise TypeError(f"no way to expand a {type(study).__name__}")
         if not problems:
-            return Expansion(tuple(requests), data, per_epoch)
+            splits = builder.scored[0].choice if builder.scored else None
+            return Expansion(tuple(requests), data, per_epoch, chosen=chosen, splits=splits)
     if not wrong:
         problems = model_problems(study.model, data, recipe.loss) + problems
     if missing is not None and not problems:

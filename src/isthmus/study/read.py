@@ -181,7 +181,8 @@ def _further(cls: type[Study], content: Mapping[str, Any], error: ValidationErro
     """What else is wrong with a study whose form is: each section is read without the fields that are refused."""
     refused = {tuple(_written(problem["loc"])) for problem in error.errors()}
     rest = _without(content, refused)
-    sections = {name: _section(cls, name, rest.get(name)) for name in ("model", "data", "recipe", "branch", "merge")}
+    names = ("model", "data", "recipe", "branch", "merge", "evaluate")
+    sections = {name: _section(cls, name, rest.get(name)) for name in names}
     problems, data = section_problems(sections["model"], sections["data"])
     recipe, branch, merge = sections["recipe"], sections["branch"], sections["merge"]
     per_epoch = recipe.steps_per_epoch(data.train) if recipe is not None and data is not None else None
@@ -189,6 +190,8 @@ def _further(cls: type[Study], content: Mapping[str, Any], error: ValidationErro
         problems += fitting.branch_problems(branch, per_epoch)
     if branch is not None and merge is not None:
         problems += fitting.merge_problems(merge, branch, per_epoch)
+    if sections["evaluate"] is not None and sections["evaluate"].scores:
+        problems += fitting.scores_problems(sections["evaluate"].scores, per_epoch)
     paths = {".".join(map(str, at)) for at in refused}
     told = [_renumbered(problem, refused) for problem in problems]
     return [text for text in told if not any(path.startswith(f"{text.partition(':')[0]}.") for path in paths)]

@@ -9,6 +9,7 @@ from typing import Any
 from isthmus import curves
 from isthmus.statistics import interval
 from isthmus.store import Store
+from isthmus.study.chosen import chosen_tables
 from isthmus.study.requests import Expansion, Request
 from isthmus.tables import Table
 
@@ -22,7 +23,10 @@ _PAIR = {
 
 
 def tables(expansion: Expansion, store: Store) -> dict[str, Table]:
-    """Every table of a study by name: ``pairs`` or ``paths``, ``curves``, ``networks``, and ``seeds`` over seeds."""
+    """Every table of a study by name: ``pairs`` or ``paths``, ``curves``, ``networks``, and ``seeds`` over seeds.
+
+    Where a study chooses anything, ``chosen`` (blocks), ``splits`` and ``scores`` (examples) as well.
+    """
     found: dict[str, Table] = {}
     for name in ("pairs", "paths"):
         requests = [request for request in expansion.requests if request.table == name]
@@ -33,9 +37,10 @@ def tables(expansion: Expansion, store: Store) -> dict[str, Table]:
     if networks:
         found["networks"] = network_table(networks, store)
     labels = {"pairs": ("k", "s", "pair", "split", "metric"), "paths": ("path", "block", "split", "metric")}
-    labels["networks"] = ("k", "s", "network", "after_steps", "split")
+    labels["networks"] = ("k", "s", "network", "weights", "after_steps", "split")
     summaries = [seeds_table(found[name], by) for name, by in labels.items() if name in found]
     rows = [row for summary in summaries for row in summary]
+    found |= chosen_tables(expansion, store)
     found["seeds"] = Table.of(rows)
     return found
 
