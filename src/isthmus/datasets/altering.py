@@ -125,9 +125,7 @@ OPTIONS = tuple(inspect.signature(alter).parameters)[1:]
 """What :func:`alter` takes beside a data set."""
 
 
-def split_options(
-    options: Mapping[str, Any], besides: Collection[str] = ()
-) -> tuple[dict[str, Any], dict[str, Any]]:
+def split_options(options: Mapping[str, Any], besides: Collection[str] = ()) -> tuple[dict[str, Any], dict[str, Any]]:
     """(the options of the set itself, those of :func:`alter`); the set's are also those whose names are ``besides``."""
     common = {name: value for name, value in options.items() if name in OPTIONS and name not in besides}
     return {name: value for name, value in options.items() if name not in common}, common

@@ -21,9 +21,7 @@ VARIABLE = "ISTHMUS_DATA"
 """The environment variable that names the data folder."""
 
 
-def missing(
-    name: str, root: Path | None, places: Iterable[str], what: str, *, published: bool = True
-) -> MissingData:
+def missing(name: str, root: Path | None, places: Iterable[str], what: str, *, published: bool = True) -> MissingData:
     """The error for a data set that is at none of its ``places`` under ``root``; ``what`` is to be fetched.
 
     One that is ``published`` is fetched by ``isthmus data fetch``.
@@ -34,8 +32,8 @@ def missing(
     if root is None:
         wanted = " or ".join("DIR" if place == "." else f"DIR/{place}" for place in places)
         return MissingData(
-            f"Data set {name} needs files, and no data folder is named: fetch {what}, put it at {wanted}{command}, and name"
-            f" the folder DIR with --data or the environment variable {VARIABLE}."
+            f"Data set {name} needs files, and no data folder is named: fetch {what}, put it at {wanted}{command}, and"
+            f" name the folder DIR with --data or the environment variable {VARIABLE}."
         )
     looked = ", ".join(str(root / place) for place in places)
     return MissingData(
