@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from cyclopts import App, Parameter
 
-from isthmus.errors import BadInput, FetchFailed, Interrupted, IsthmusError
+from isthmus.errors import BadInput, FetchFailed, Interrupted, IsthmusError, UnknownName
 
 if TYPE_CHECKING:
     from isthmus.datasets import DataSet, Source
@@ -24,6 +24,13 @@ app = App(name="data", help="List, fetch and check data sets; `isthmus data` alo
 
 
 @app.default
+def alone(*words: Annotated[str, Parameter(show=False)], data: Data = None) -> None:
+    """List the data sets, as `isthmus data ls` does."""
+    if words:
+        raise UnknownName("command of isthmus data", words[0], ("fetch", "ls", "verify"))
+    ls(data=data)
+
+
 @app.command
 def ls(*, data: Data = None) -> None:
     """List the data sets: which are at hand, how many examples, where their files belong, what can be fetched."""

@@ -19,6 +19,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPException, InvalidURL
+from io import BufferedIOBase
 from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
@@ -162,7 +163,7 @@ def _copy(answer: _Answer, file: IO[bytes], total: int | None, progress: Progres
     file.truncate()
     while total is None or done <= total:
         try:
-            chunk = answer.stream.read(CHUNK)
+            chunk = answer.stream.read1(CHUNK)  # what there is of it now
         except (OSError, HTTPException) as error:
             raise Dropped(f"the connection broke after {done:,} bytes ({_reason(error)})") from None
         if not chunk:
@@ -182,7 +183,7 @@ def _copy(answer: _Answer, file: IO[bytes], total: int | None, progress: Progres
 class _Answer:
     """Bytes from ``start`` on of a file of ``total`` (None: not said); ``framed``: their end cannot be mistaken."""
 
-    stream: IO[bytes]
+    stream: BufferedIOBase
     start: int
     total: int | None
     validator: str | None
