@@ -108,7 +108,10 @@ def test_a_data_set_is_fetched_once(site: Site, tmp_path: Path, declare: Callabl
     ]
     asked = len(site.asked)
     assert asked == len(sources)
+    (root / ".isthmus" / name).mkdir()  # as when it was stopped just before its end
+    (root / ".isthmus" / name / "x.zip").write_bytes(b"x")
     once_more, fetched = fetch(name, root, Silent())
+    assert left(root) == [f"{name}.json", f"{name}.lock"]
     assert (once_more.digest, fetched, len(site.asked)) == (found.digest, False, asked)
 
 

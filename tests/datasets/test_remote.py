@@ -97,6 +97,30 @@ def test_the_rest_and_nothing_else_is_asked_for(site: Site, tmp_path: Path) -> N
     assert "file.bin: the connection ended after 1,200 of 5,003 bytes; 1,200 bytes are kept, asking again." in said
 
 
+@pytest.mark.parametrize(
+    ("page", "sent"),
+    [
+        ({"etag": 'W/"v1"'}, None),  # a weak one does not promise the same bytes
+        ({"etag": 'W/"v1"', "changed": "Mon, 05 Feb 2018 10:00:00 GMT"}, "Mon, 05 Feb 2018 10:00:00 GMT"),
+        ({"etag": '"v1"', "changed": "Mon, 05 Feb 2018 10:00:00 GMT"}, '"v1"'),
+    ],
+)
+def test_what_is_sent_as_validator(site: Site, tmp_path: Path, page: dict[str, str], sent: str | None) -> None:
+    source = site.source("file.bin", Page(DATA, drops=[1200], ranges=True, **page))  # type: ignore[arg-type]
+    assert take(source, tmp_path)[0] == DATA
+    assert site.asked[1] == ("file.bin", "bytes=1200-", sent)
+
+
+@pytest.mark.parametrize(("checksum", "asked"), [(MD5, "bytes=900-"), (UNPUBLISHED, None)])
+def test_a_validator_is_for_the_address_that_named_it(
+    site: Site, tmp_path: Path, checksum: str, asked: str | None
+) -> None:
+    source = site.source("a/file.bin", Page(DATA, etag='"v1"', drops=[900, 0, 0, 0]), checksum=checksum)
+    other = site.put("b/file.bin", Page(DATA, etag='"v1"'))
+    assert take(source, tmp_path, (*source.mirrors, other))[0] == DATA
+    assert site.asked[-1] == ("b/file.bin", asked, None)
+
+
 @pytest.mark.parametrize("etag", ['"v2"', None])
 @pytest.mark.parametrize("checksum", [OTHER_MD5, UNPUBLISHED])
 def test_a_file_that_was_replaced_meanwhile_is_not_pieced_together(
@@ -192,6 +216,9 @@ def test_addresses_are_tried_in_turn_and_each_says_why_not(site: Site, tmp_path:
     assert told.endswith("): try again later, or name a --mirror that has it.")
     assert [path for path, *_ in site.asked].count("broken") == remote.TRIES
     assert [path for path, *_ in site.asked].count("none") == 1
+    with pytest.raises(FetchFailed):
+        receive(source, (urls[4],), tmp_path / "x.part", Silent())
+    assert not list(tmp_path.iterdir())
     found, said = take(source, tmp_path, (urls[0], urls[4], *source.mirrors))
     assert found == DATA
     assert any(f"expected {MD5}, found {OTHER_MD5}" in line for line in said)

@@ -7,6 +7,7 @@ cannot be read has to be moved away first. One process at a time fetches a data 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -50,14 +51,14 @@ def fetch(name: str, root: Path, progress: Progress, mirrors: Sequence[str] = ()
     """
     known, sources = fetchable(name)
     urls = {source.name: addresses(source, mirrors) for source in sources}
+    work = workplace(root, known)
     found = _there(known, root)  # without a lock, as in a folder that others share and nobody may write to
-    if found is not None:
+    if found is not None and not (work.exists() and os.access(root, os.W_OK)):
         return found, False
     with _alone(root, known, progress):
-        work = workplace(root, known)
         found = _there(known, root)
         if found is not None:
-            remove(work)
+            remove(work)  # of a command that was stopped at the very end
             return found, False
         staged = work / "unpacking"
         remove(staged)  # of a command that was stopped

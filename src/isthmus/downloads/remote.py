@@ -160,7 +160,6 @@ def _copy(answer: _Answer, file: IO[bytes], total: int | None, progress: Progres
     """Bytes in the file once the answer has ended, or has brought more than ``total``."""
     done = answer.start
     file.seek(done)
-    file.truncate()
     while total is None or done <= total:
         try:
             chunk = answer.stream.read1(CHUNK)  # what there is of it now
