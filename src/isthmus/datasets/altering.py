@@ -23,7 +23,7 @@ from isthmus.datasets.resizing import Size, resize
 from isthmus.errors import BadInput
 from isthmus.registry import Count
 
-__all__ = ["OPTIONS", "alter", "split_options"]
+__all__ = ["NEEDS", "OPTIONS", "alter", "split_options"]
 
 Seed = Annotated[int, Field(strict=True, ge=0)]
 
@@ -123,6 +123,9 @@ def _picked(split: Split, where: npt.NDArray[np.int64]) -> Split:
 
 OPTIONS = tuple(inspect.signature(alter).parameters)[1:]
 """What :func:`alter` takes beside a data set."""
+
+NEEDS = {"split_seed": "part"}
+"""Options that mean nothing without another."""
 
 
 def split_options(options: Mapping[str, Any], besides: Collection[str] = ()) -> tuple[dict[str, Any], dict[str, Any]]:
