@@ -22,7 +22,7 @@ LAYERS = (
     {"errors", "hashing", "noise"},
     {"weights", "paths", "curves", "statistics", "tables", "results"},
     {"spec", "recipe", "schedules", "registry", "usercode"},
-    {"models", "datasets"},
+    {"adapters", "origins", "models", "datasets"},
     {
         *("generators", "examples", "losses", "networks", "normalisation", "firstlayer"),
         *("training", "merging", "alignment", "evaluation", "importance"),
@@ -40,6 +40,7 @@ LAYERS = (
 TORCH_FREE = {
     *("errors", "hashing", "noise", "curves", "statistics", "tables", "results"),
     *("spec", "recipe", "schedules", "registry", "usercode", "datasets", "importance"),
+    *("adapters", "origins"),
     *("nodes", "graph", "store", "choices", "execute", "study"),
     *("claims", "plots", "redraw", "figures", "papers", "report", "demo", "display", "cli", "__main__"),
     "",  # the package itself
