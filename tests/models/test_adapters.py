@@ -252,8 +252,8 @@ def test_a_package_that_does_not_import(packages: Path) -> None:
     with pytest.raises(BadInput) as caught:
         built("torchvision:resnet18")
     assert str(caught.value) == (
-        "Model torchvision:resnet18: torchvision 9.8.7 is installed but does not import (RuntimeError: no operator nms);"
-        " install a build of it that fits this torch, with pip install 'isthmus[vision]'."
+        "Model torchvision:resnet18: torchvision 9.8.7 is installed but does not import (RuntimeError: no operator"
+        " nms); install a build of it that fits this torch, with pip install 'isthmus[vision]'."
     )
     (packages / "transformers" / "models" / "auto" / "modeling_auto.py").write_text("import no_such_module_at_all")
     with pytest.raises(BadInput, match=r"^Model hf:resnet: transformers 9.8.7 is installed .* import \(ModuleNotFound"):
@@ -266,7 +266,8 @@ def test_a_package_that_does_not_import(packages: Path) -> None:
 def test_what_is_told_of_a_model_and_of_an_adapter() -> None:
     assert models.describe("torchvision:vgg11_bn") == (
         "vgg11_bn of torchvision 9.8.7. Arguments: classes, input_shape, and those that its package gives it. Its"
-        " tensors have the names and shapes of vgg11(norm='batch', head='imagenet', classes=1000, input_shape=(3, 224, 224))."
+        " tensors have the names and shapes of vgg11(norm='batch', head='imagenet', classes=1000, input_shape=(3, 224,"
+        " 224))."
     )
     assert models.describe("timm:vit_tiny").endswith("those that its package gives it.")
     assert adapters.overview("hf").endswith("hf:./config.json. transformers 9.8.7 is installed.")

@@ -133,7 +133,7 @@ def _entries() -> dict[str, Adapter]:
 def overview(prefix: str) -> str:
     """One line about an adapter: what its models are, and whether the package is at hand (which is not imported)."""
     adapter = _entries()[prefix]
-    if importlib.util.find_spec(adapter.package) is None:
+    if _place(adapter.package) is None:
         return f"{adapter.summary} {adapter.package} is not installed: pip install 'isthmus[{adapter.extra}]'."
     return f"{adapter.summary} {adapter.package} {_version(adapter.package) or 'of unknown version'} is installed."
 
@@ -271,8 +271,8 @@ def code(name: str) -> str:
         BadInput: the package is not installed.
     """
     adapter = find(name)
-    spec = importlib.util.find_spec(adapter.package)
-    if spec is None or spec.origin is None:
+    place = _place(adapter.package)
+    if place is None:
         raise BadInput(
             f"Model {name} needs the package {adapter.package}, which is not installed: pip install"
             f" 'isthmus[{adapter.extra}]'."
@@ -280,21 +280,24 @@ def code(name: str) -> str:
     version = _version(adapter.package)
     if version is not None:
         return digest("package", {"name": adapter.package, "version": version})
-    folder = Path(spec.origin).parent
-    sources = {path.relative_to(folder).as_posix(): digest_bytes(path.read_bytes()) for path in folder.rglob("*.py")}
+    sources = {path.relative_to(place).as_posix(): digest_bytes(path.read_bytes()) for path in place.rglob("*.py")}
     return digest("package", {"name": adapter.package, "sources": sources})
+
+
+def _place(package: str) -> Path | None:
+    """The folder of a package, which is not imported; None where there is none."""
+    spec = importlib.util.find_spec(package)
+    return None if spec is None or spec.origin is None else Path(spec.origin).resolve().parent
 
 
 def _version(package: str) -> str | None:
     """The version of the release that the package's files are of; None where they are of none."""
-    spec = importlib.util.find_spec(package)
     try:
         found = importlib.metadata.distribution(package)
     except importlib.metadata.PackageNotFoundError:
         return None
-    installed = Path(str(found.locate_file(f"{package}/__init__.py")))
-    own = spec is not None and spec.origin is not None and installed.resolve() == Path(spec.origin).resolve()
-    return found.version if own else None
+    # metadata may lie about that are not those of the files which are imported
+    return found.version if Path(str(found.locate_file(package))).resolve() == _place(package) else None
 
 
 def _common(

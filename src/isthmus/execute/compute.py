@@ -224,7 +224,7 @@ class Workshop:
         if weights.digest(found) != node.tensors:
             raise BadInput(f"The file {node.file} changed since the study was expanded; run the command again.")
         model = _built(node.model, 0)
-        load_into(model, found)
+        load_into(model, models.translate(found, model))
         return self._put_state(node, NetworkState.of(model), began, pins=({}, {}))
 
     def _merge(self, node: Merge, began: float) -> Record:

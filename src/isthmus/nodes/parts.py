@@ -16,7 +16,7 @@ __all__ = ["DataRef", "ModelRef", "NormSpec", "Part"]
 
 @dataclass(frozen=True)
 class ModelRef:
-    """A model by name and arguments; ``source`` is the digest of its code where that is the user's."""
+    """A model by name and arguments; ``source`` is the digest of its code where that is not ours."""
 
     name: str
     arguments: Mapping[str, Any]
