@@ -189,6 +189,8 @@ TRANSFORMERS = {
             def __init__(self, num_labels=None, id2label=None, **more):
                 if num_labels is not None and id2label is not None and len(id2label) != num_labels:
                     raise ValueError("num_labels and id2label disagree")
+                if "torch_dtype" in more:  # the field's old name
+                    more["dtype"] = more.pop("torch_dtype")
                 self.id2label = id2label or {i: f"LABEL_{i}" for i in range(num_labels or 2)}
                 for name, value in {**self.own, "dtype": None, "architectures": None, **more}.items():
                     setattr(self, name, value)
@@ -252,8 +254,6 @@ TRANSFORMERS = {
             def __init__(self, config):
                 super().__init__()
                 self.config = config
-                if getattr(config, "dtype", None) is not None:
-                    self.to(getattr(torch, config.dtype))
 
             def forward(self, pixel_values=None, labels=None, return_dict=None):
                 logits = self.logits(pixel_values)
@@ -299,12 +299,15 @@ TRANSFORMERS = {
                     x = x + torch.tanh(layer(x))
                 return self.classifier(self.vit.layernorm(x).mean(1))
 
+        class ViTForImageClassificationWithTeacher(ViTForImageClassification): ...
+
         class AutoModelForImageClassification:
             @classmethod
             def from_config(cls, config):
+                kind = ResNetForImageClassification
                 if config.model_type == "vit":  # of the variants the one that the configuration names
-                    return next(globals()[name] for name in config.architectures if name in globals())(config)
-                return ResNetForImageClassification(config)
+                    kind = next(globals()[name] for name in config.architectures if name in globals())
+                return kind(config) if config.dtype is None else kind(config).to(getattr(torch, config.dtype))
         """,
 }
 

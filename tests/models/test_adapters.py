@@ -92,6 +92,13 @@ def test_a_configuration_of_a_file_comes_after_the_arguments() -> None:
     assert shapes(built("hf:config.json"))["classifier.1.weight"] == (3, 6)
 
 
+def test_of_variants_the_first_is_built_unless_the_file_names_another(tmp_path: Path) -> None:
+    assert type(built("hf:vit")).__name__ == "ViTForImageClassification"
+    named = {"model_type": "vit", "architectures": ["ViTForImageClassificationWithTeacher"]}
+    (tmp_path / "teacher.json").write_text(json.dumps(named), encoding="utf-8")
+    assert type(built("hf:teacher.json")).__name__ == "ViTForImageClassificationWithTeacher"
+
+
 def test_a_wrapped_model_returns_logits_and_keeps_its_names_and_survives_copies() -> None:
     from transformers import nets  # type: ignore[import-not-found]
 
@@ -258,6 +265,12 @@ def test_a_package_that_does_not_import(packages: Path) -> None:
     (packages / "transformers" / "models" / "auto" / "modeling_auto.py").write_text("import no_such_module_at_all")
     with pytest.raises(BadInput, match=r"^Model hf:resnet: transformers 9.8.7 is installed .* import \(ModuleNotFound"):
         built("hf:resnet")
+    with (packages / "timm" / "__init__.py").open("a") as file:
+        file.write("\ndef create_model(name, **arguments):\n    import timm.something_new\n")
+    with pytest.raises(
+        BadInput, match=r"^Model timm:resnet18: timm 9.8.7 is installed but does not import \(ModuleNotFo"
+    ):
+        built("timm:resnet18")
 
 
 # --- what is told -----------------------------------------------------------------------------------------------------

@@ -112,7 +112,7 @@ def within(blocks: Mapping[str, tuple[str, ...]], name: str, tensors: Iterable[s
     head = max((block for block in blocks if name.startswith(f"{block}.")), key=len, default=None)
     if not found and head is not None and not set(rest := name[len(head) + 1 :]) & set("*?["):
         stems = tuple(f"{glob[:-1]}{rest}" for glob in blocks[head] if glob.endswith(".*"))
-        found = tuple(f"{stem}{end}" for stem in stems for end in ("", ".*") if rest)
+        found = tuple(f"{stem}{end}" for stem in stems for end in ("", ".*"))
     return matching(found, tensors)
 
 
