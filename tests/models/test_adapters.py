@@ -262,7 +262,9 @@ def test_a_package_that_does_not_import(packages: Path) -> None:
         "Model torchvision:resnet18: torchvision 9.8.7 is installed but does not import (RuntimeError: no operator"
         " nms); install a build of it that fits this torch, with pip install 'isthmus[vision]'."
     )
-    (packages / "transformers" / "models" / "auto" / "modeling_auto.py").write_text("import no_such_module_at_all")
+    (packages / "transformers" / "models" / "auto" / "modeling_auto.py").write_text(
+        "try:\n    import no_such_module_at_all\nexcept ImportError as error:\n    raise OSError('failed') from error"
+    )
     with pytest.raises(BadInput, match=r"^Model hf:resnet: transformers 9.8.7 is installed .* import \(ModuleNotFound"):
         built("hf:resnet")
     with (packages / "timm" / "__init__.py").open("a") as file:

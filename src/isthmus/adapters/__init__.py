@@ -222,7 +222,9 @@ def load(name: str) -> ModuleType:
         raise _not_importable(name, adapter, error) from error
 
 
-def _not_importable(name: str, adapter: Adapter, error: Exception) -> BadInput:
+def _not_importable(name: str, adapter: Adapter, error: BaseException) -> BadInput:
+    while error.__cause__ is not None:  # packages say first that something failed, and then what it was
+        error = error.__cause__
     return BadInput(
         f"Model {name}: {adapter.package} {_version(adapter.package) or 'of unknown version'} is installed but does not"
         f" import ({_told(error)}); install a build of it that fits this torch, with pip install"
@@ -230,7 +232,7 @@ def _not_importable(name: str, adapter: Adapter, error: Exception) -> BadInput:
     )
 
 
-def _told(error: Exception) -> str:
+def _told(error: BaseException) -> str:
     reason = str(error).strip().partition("\n")[0].rstrip(".")
     return f"{type(error).__name__}{f': {reason}' if reason else ''}"
 
