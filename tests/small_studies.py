@@ -15,7 +15,7 @@ from isthmus.nodes import DataRef, ModelRef, Node, State
 from isthmus.recipe import Recipe
 from isthmus.store import Record, Store
 from isthmus.study import BranchStudy, DataSpec, InitToFinalStudy, Study, from_mapping
-from isthmus.study.expand import find_data
+from isthmus.study.checking import find_data
 from isthmus.study.read import override
 
 if TYPE_CHECKING:

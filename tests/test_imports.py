@@ -24,7 +24,7 @@ LAYERS = (
     {"spec", "recipe", "schedules", "registry", "usercode"},
     {"adapters", "origins", "models", "datasets"},
     {
-        *("generators", "examples", "losses", "networks", "normalisation", "firstlayer"),
+        *("generators", "examples", "losses", "networks", "normalisation", "firstlayer", "optimizers", "reuse"),
         *("training", "merging", "alignment", "evaluation", "importance"),
     },
     {"nodes", "graph", "store", "choices", "execute"},

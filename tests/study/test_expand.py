@@ -13,7 +13,7 @@ from isthmus.hashing import digest_bytes
 from isthmus.nodes import Distance, Init, Merge, NormSpec, Part, PathMeasure, State, Train
 from isthmus.noise import Noise
 from isthmus.study import expand
-from isthmus.study.expand import Expansion, Request
+from isthmus.study.requests import Expansion, Request
 from small_studies import MODEL, PER_EPOCH, branch, data, to_final
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import math
 import platform
 import time
 from collections.abc import Callable, Mapping
@@ -244,40 +243,45 @@ class Workshop:
         examples = self.examples(node.data, train, node.model)
         test = self.examples(node.data, Part("test"), node.model) if node.until and node.until.on == "test" else None
         parents, ancestry = dict(pins[0]), dict(pins[1])
-        epochs: list[list[float]] = []
-        run = functools.partial(
-            training.train,
-            recipe=node.recipe,
-            data=examples,
+        saved = time.monotonic()
+
+        def save(state: NetworkState, losses: npt.NDArray[np.float32]) -> None:
+            way = node.at(state.step)
+            pinned = parents, {key: digest for key, digest in ancestry.items() if key != way.key}
+            self._put_state(way, state, began, pins=pinned, summary=_told(node, start, losses, reached=False))
+
+        def each_epoch(step: int, losses: npt.NDArray[np.float32], here: Callable[[], NetworkState]) -> bool:
+            nonlocal saved
+            state = here()
+            ancestry[node.at(step).key] = state.digest()
+            if time.monotonic() - saved > self.setting.save_every:
+                save(state, losses)
+                saved = time.monotonic()
+            return self.stop()
+
+        if reached:
+            told = _told(node, start, np.zeros(0, np.float32), reached=True)
+            return self._put_state(node, state, began, pins=pins, summary=told)
+        state, log = training.train(
+            state,
+            node.recipe,
+            examples,
             noise=node.noise,
+            start=start,
+            stop=node.stop,
             model=self.skeleton(node.model),
+            rates=node.rates(start),
             until=node.until,
             test_data=test,
             device=self.device,
+            watch=functools.partial(self._watch, node, start, began),
+            each_epoch=each_epoch,
         )
-        rates, per_epoch, saved = node.rates(start), node.steps_per_epoch, time.monotonic()
-        while state.step < node.stop and not reached:
-            here = state.step
-            end = min(node.stop, (here // per_epoch + 1) * per_epoch)
-            state, log = run(
-                state,
-                start=here,
-                stop=end,
-                rates=rates[here - start : end - start],
-                watch=functools.partial(self._watch, node, start, began),
-            )
-            reached = bool(log.reached)
-            epochs.append([state.step, float(np.mean(log.losses)) if len(log.losses) else math.nan])
-            if state.step < node.stop and not reached:
-                way, stopped = node.at(state.step), log.stopped or self.stop()
-                ancestry[way.key] = state.digest()
-                if stopped or time.monotonic() - saved > self.setting.save_every:
-                    pinned = parents, _without(ancestry, way.key)
-                    self._put_state(way, state, began, pins=pinned, summary=_told(node, epochs, reached))
-                    saved = time.monotonic()
-                if stopped:
-                    raise Stopped(f"stopped at step {state.step}")
-        return self._put_state(node, state, began, pins=(parents, ancestry), summary=_told(node, epochs, reached))
+        if log.stopped:
+            save(state, log.losses)
+            raise Stopped(f"stopped at step {state.step}")
+        told = _told(node, start, log.losses, reached=bool(log.reached))
+        return self._put_state(node, state, began, pins=(parents, ancestry), summary=told)
 
     def _departure(self, node: Train) -> tuple[int, NetworkState, tuple[dict[str, str], dict[str, str]], bool]:
         """Where training begins, and whether it has reached its goal there already.
@@ -406,13 +410,13 @@ _METHODS: Mapping[type[Node], Callable[..., Record]] = {
 }
 
 
-def _told(node: Train, epochs: list[list[float]], reached: bool) -> dict[str, Any]:
+def _told(node: Train, start: int, losses: npt.NDArray[np.float32], *, reached: bool) -> dict[str, Any]:
     """What training tells beside the state: (step, mean loss) of each part of an epoch since it set out."""
+    per_epoch, stop = node.steps_per_epoch, start + len(losses)
+    ends = [*range((start // per_epoch + 1) * per_epoch, stop, per_epoch), stop] if stop > start else []
+    begins = [start, *ends[:-1]]
+    epochs = [[end, float(np.mean(losses[begin - start : end - start]))] for begin, end in zip(begins, ends)]
     return {"epochs": epochs} | ({"reached": reached} if node.until else {})
-
-
-def _without(ancestry: Mapping[str, str], key: str) -> dict[str, str]:
-    return {name: digest for name, digest in ancestry.items() if name != key}
 
 
 def summarise(found: PathResult) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from isthmus.errors import BadInput, RunFailed
 from isthmus.execute import Display, Setting, executor
 from isthmus.graph import Plan, plan, stale
 from isthmus.store import Store
-from isthmus.study.expand import Expansion, check, expand
+from isthmus.study.checking import check
+from isthmus.study.expand import expand
 from isthmus.study.model import (
     Branch,
     BranchStudy,
@@ -26,6 +27,7 @@ from isthmus.study.model import (
 )
 from isthmus.study.provenance import provenance_table, standing
 from isthmus.study.read import from_mapping, load
+from isthmus.study.requests import Expansion
 from isthmus.study.tables import tables
 from isthmus.tables import Table, write_tables
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from isthmus.errors import BadStudy, nearest
 from isthmus.study import fitting
-from isthmus.study.expand import section_problems
+from isthmus.study.checking import section_problems
 from isthmus.study.model import FAMILIES, Study
 
 __all__ = ["from_mapping", "load", "override"]

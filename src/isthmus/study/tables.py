@@ -9,7 +9,7 @@ from typing import Any
 from isthmus import curves
 from isthmus.statistics import interval
 from isthmus.store import Store
-from isthmus.study.expand import Expansion, Request
+from isthmus.study.requests import Expansion, Request
 from isthmus.tables import Table
 
 __all__ = ["curve_table", "network_table", "path_table", "seeds_table", "tables"]

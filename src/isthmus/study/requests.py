@@ -1,0 +1,91 @@
+"""What a study asks for: measurements and the labels of their numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from isthmus.nodes import DataRef, Distance, ModelRef, Node, PathMeasure, PathSpec, State, advance
+from isthmus.noise import Noise
+from isthmus.recipe import Recipe
+from isthmus.spec import Duration
+from isthmus.study.model import Study
+
+__all__ = ["Builder", "Expansion", "Request"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """A measurement and the labels under which its numbers go into a table.
+
+    ``table`` is "pairs" (two networks and the line between them), "paths" (initial to final) or "networks".
+    """
+
+    table: str
+    labels: Mapping[str, Any]
+    measure: PathMeasure
+    distance: Distance | None = None
+
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        """What has to be computed."""
+        return (self.measure, self.distance) if self.distance is not None else (self.measure,)
+
+
+@dataclass(frozen=True)
+class Expansion:
+    """A study as nodes."""
+
+    requests: tuple[Request, ...]
+    data: DataRef
+    steps_per_epoch: int
+    logs: tuple[tuple[Mapping[str, Any], State], ...] = field(default=())
+
+    @property
+    def targets(self) -> list[Node]:
+        """Every node that is asked for."""
+        return [node for request in self.requests for node in request.nodes]
+
+
+@dataclass
+class Builder:
+    """What both families build with."""
+
+    study: Study
+    model: ModelRef
+    data: DataRef
+    recipe: Recipe
+    per_epoch: int
+    problems: list[str]
+
+    def steps(self, duration: Duration) -> int:
+        """A duration in steps."""
+        return duration.steps(self.per_epoch)
+
+    def advance(self, start: State, stream: Noise, stop: int, **options: Any) -> State:
+        """Training on by the study's recipe and data."""
+        return advance(start, self.recipe, self.data, stream, stop, **options)
+
+    def line(
+        self, table: str, labels: Mapping[str, Any], path: PathSpec, *, distance: bool = True
+    ) -> Iterator[Request]:
+        """The measurements of a path on every part of the data."""
+        evaluate = self.study.evaluate
+        apart = Distance(path.ends[0], path.ends[-1]) if distance else None
+        for part in evaluate.parts:
+            measure = PathMeasure(
+                path,
+                self.data,
+                part,
+                evaluate.points if path.form != "point" else (0.0,),
+                evaluate.norm,
+                self.recipe.loss,
+                evaluate.precision,
+                evaluate.batch_size,
+            )
+            yield Request(table, {**labels, "split": str(part)}, measure, apart)
+
+    def network(self, labels: Mapping[str, Any], state: State) -> Iterator[Request]:
+        """The measurements of one network."""
+        return self.line("networks", labels, PathSpec("point", (state,)), distance=False)
