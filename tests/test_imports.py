@@ -22,7 +22,7 @@ LAYERS = (
     {"errors", "hashing", "noise"},
     {"weights", "paths", "curves", "statistics", "tables", "results"},
     {"spec", "recipe", "schedules", "registry", "usercode"},
-    {"models", "datasets"},
+    {"adapters", "origins", "models", "datasets"},
     {"downloads"},
     {
         *("generators", "examples", "losses", "networks", "normalisation", "firstlayer", "optimizers", "reuse"),
@@ -41,6 +41,7 @@ LAYERS = (
 TORCH_FREE = {
     *("errors", "hashing", "noise", "curves", "statistics", "tables", "results"),
     *("spec", "recipe", "schedules", "registry", "usercode", "datasets", "downloads", "importance"),
+    *("adapters", "origins"),
     *("nodes", "graph", "store", "choices", "execute", "study"),
     *("claims", "plots", "redraw", "figures", "papers", "report", "demo", "display", "cli", "cli_data", "__main__"),
     "",  # the package itself

@@ -21,7 +21,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 import isthmus
-from isthmus import datasets, gradients, importance, merging, models, noise, paths, training, usercode, weights
+from isthmus import datasets, gradients, importance, merging, models, noise, origins, paths, training, weights
 from isthmus.choices import applied, choose
 from isthmus.errors import BadData, BadInput, IsthmusError
 from isthmus.evaluation import evaluate_path, predict
@@ -101,7 +101,9 @@ class Workshop:
 
     def examples(self, data: DataRef, part: Part, model: ModelRef, order: str = "examples") -> Examples:
         """The examples of a part, on the device, ready for this model."""
-        channels_last = ":" not in model.name and len(data.input_shape) == 3
+        # of other people's networks nobody knows: some take no such pictures, and strided 1x1 convolutions of them
+        # may corrupt the heap (see PointwiseConv2d)
+        channels_last = origins.of(model.name) == "ours" and len(data.input_shape) == 3
         name = (data.digest, data.mean, data.std, json.dumps(part.describe(), sort_keys=True), channels_last, order)
         if name not in self._examples:
             split = getattr(self.data(data), part.split)
@@ -228,7 +230,7 @@ class Workshop:
         if weights.digest(found) != node.tensors:
             raise BadInput(f"The file {node.file} changed since the study was expanded; run the command again.")
         model = _built(node.model, 0)
-        load_into(model, found)
+        load_into(model, models.translate(found, model))
         return self._put_state(node, NetworkState.of(model), began, pins=({}, {}))
 
     def _merge(self, node: Merge, began: float) -> Record:
@@ -409,23 +411,25 @@ class Workshop:
         return {**record.summary, **arrays}
 
 
-_LOADED: dict[str, str] = {}
-"""The digest of user code when this process loaded it."""
+_LOADED: dict[str, str | None] = {}
+"""The digest of other people's code when this process loaded it."""
 
 
 def _built(model: ModelRef, seed: int) -> nn.Module:
-    """A new network; refuses user code other than the study was expanded with: an edited file, or one loaded before."""
+    """A new network; refuses code other than the study was expanded with: an edited file, or one loaded before."""
+    code = None
     if model.source is not None:
-        if usercode.source_digest(model.name) != model.source:
+        if origins.source(model.name) != model.source:
             raise BadInput(f"The code of {model.name} changed since the study was expanded; run the command again.")
-        if _LOADED.get(model.name, model.source) != model.source:
+        code = origins.code(model.name)
+        if _LOADED.get(model.name, code) != code:
             raise BadInput(
                 f"The code of {model.name} changed after this process had loaded it; start Python again, or compute in"
                 " processes of their own (workers=1)."
             )
     made = models.initialise(model.name, seed, **dict(model.arguments))
     if model.source is not None:
-        _LOADED[model.name] = model.source
+        _LOADED[model.name] = code
     return made
 
 
