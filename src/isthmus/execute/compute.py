@@ -73,7 +73,7 @@ class Workshop:
         stop: Callable[[], bool] = lambda: False,
     ) -> None:
         self.store, self.setting, self.report, self.stop = store, setting, report, stop
-        self.device = torch.device(setting.device)
+        self.device = _device(setting)
         self._skeletons: dict[str, nn.Module] = {}
         self._examples: dict[tuple[Any, ...], Examples] = {}
         self._data: dict[str, datasets.DataSet] = {}
@@ -157,7 +157,7 @@ class Workshop:
         return {
             "isthmus": isthmus.__version__,
             "torch": torch.__version__,
-            "device": torch.cuda.get_device_name() if self.device.type == "cuda" else "cpu",
+            "device": torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "cpu",
             "capability": torch.backends.cpu.get_cpu_capability() if self.device.type == "cpu" else "",
             "machine": platform.machine(),
             "threads": torch.get_num_threads(),
@@ -409,6 +409,17 @@ class Workshop:
         record = self.store.get(source.key)
         arrays = load_arrays(self.store.blob(record)) if record.blob is not None and record.kind == "scores" else {}
         return {**record.summary, **arrays}
+
+
+def _device(setting: Setting) -> torch.device:
+    """The accelerator that is this process's turn."""
+    if setting.device == "cpu":
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
+        raise BadInput(
+            "There is no CUDA device that torch can use here: leave --device out, or install torch for CUDA."
+        )
+    return torch.device("cuda", setting.index % torch.cuda.device_count())
 
 
 _LOADED: dict[str, str | None] = {}
