@@ -96,19 +96,24 @@ def test_pooled_convolution_is_a_convolution_then_a_pool(
         torch.testing.assert_close(layer(picture), expected, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize(("height", "width", "padding"), [(8, 10, 0), (6, 8, 2), (7, 10, 1), (9, 9, 2)])
+@pytest.mark.parametrize(("height", "width"), [(12, 16), (20, 12), (13, 17)])
+@pytest.mark.parametrize("padding", [0, 2])
 @pytest.mark.parametrize("channels_last", [False, True])
-def test_pooled_convolution_has_the_gradients_of_a_convolution_then_a_pool(
+def test_two_pooled_convolutions_that_pass_on_squares_are_two_convolutions_then_pools(
     height: int, width: int, padding: int, channels_last: bool
 ) -> None:
     torch.manual_seed(5)
-    layer = PooledConv2d(3, 4, 5, padding=padding).double()
+    side = 5 if padding else 1
+    first = PooledConv2d(3, 4, side, padding, "out").double()
+    second = PooledConv2d(4, 2, 3, squares="in").double()
     layout = torch.channels_last if channels_last else torch.contiguous_format
     x = torch.randn(2, 3, height, width, dtype=torch.float64).to(memory_format=layout).requires_grad_()
-    expected = F.avg_pool2d(F.conv2d(x, layer.weight, layer.bias, padding=padding), 2)
-    found = layer(x)
+    inner = F.avg_pool2d(F.conv2d(x, first.weight, first.bias, padding=padding), 2)
+    expected = F.avg_pool2d(F.conv2d(inner.tanh(), second.weight, second.bias), 2)
+    torch.testing.assert_close(first(x), F.pixel_unshuffle(inner, 2), rtol=1e-12, atol=1e-12)
+    found = second(first(x).tanh())
     torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
-    _same_gradients(found, expected, [x, *layer.parameters()])
+    _same_gradients(found, expected, [x, *first.parameters(), *second.parameters()])
 
 
 @pytest.mark.parametrize("channels", [1, 4, 6, 12])

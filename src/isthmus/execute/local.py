@@ -24,7 +24,10 @@ from isthmus.execute import Display, Setting
 from isthmus.graph import Plan
 from isthmus.store import Store
 
-__all__ = ["run"]
+__all__ = ["ALLOCATOR", "run"]
+
+ALLOCATOR = {"MALLOC_TRIM_THRESHOLD_": str(2**32), "MALLOC_MMAP_MAX_": "0", "MALLOC_TOP_PAD_": str(2**26)}
+"""glibc's settings under which a process keeps its pages, which it would give back after each large tensor."""
 
 _PATIENCE = 120.0  # seconds that workers get to save what is in flight
 
@@ -195,9 +198,7 @@ class _Pool:
     def _start(self, index: int) -> _Worker:
         """A new process, connected; its allocator keeps its pages, which convolutions need."""
         environment = os.environ | {
-            "MALLOC_TRIM_THRESHOLD_": str(2**32),
-            "MALLOC_MMAP_MAX_": "0",
-            "MALLOC_TOP_PAD_": str(2**26),
+            **ALLOCATOR,
             "OMP_NUM_THREADS": str(self.setting.threads_each),
             "MKL_NUM_THREADS": str(self.setting.threads_each),
             **WORKSPACE,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Annotated, Literal, cast
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
@@ -114,27 +114,49 @@ class PooledConv2d(nn.Conv2d):
 
     Both maps are linear, so together they are a convolution whose kernel, one pixel larger each way, is the
     mean of four shifts of this one's: a third of the multiplications for a 5x5 kernel, and no large
-    activation in between. Where a gradient goes on to the input, each 2x2 square of pixels becomes four channels
-    first, and the stride is 1: the gradients of strided convolutions with few channels are several times slower.
-    Equal to ``avg_pool2d(conv2d(x), 2)`` up to rounding. Stride 1 only.
+    activation in between. Equal to ``avg_pool2d(conv2d(x), 2)`` up to rounding. Stride 1 only, no dilation, no groups.
+
+    Strided convolutions of few channels, and their gradients, are several times slower on a CPU than the same sums as
+    a product of matrices or with stride 1. Two of these layers with nothing but an elementwise function in between can
+    therefore pass on each 2x2 square of pixels as four channels (``pixel_unshuffle(x, 2)``): the first with
+    ``squares="out"``, which needs an even height and width to give, the second, without padding, with ``squares="in"``.
     """
 
     linear_in_weights = True
 
+    def __init__(
+        self, channels: int, outputs: int, side: int, padding: int = 0, squares: Literal["no", "in", "out"] = "no"
+    ) -> None:
+        super().__init__(channels, outputs, side, padding=padding)
+        self.border, self.squares = padding, squares
+
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to (N, outputs, H' // 2, W' // 2), where H' and W' are what the convolution alone gives."""
         kernel = F.avg_pool2d(self.weight, 2, stride=1, padding=1)
-        rows, columns = cast(tuple[int, int], self.padding)
-        sides = (x.shape[2] + 2 * rows, x.shape[3] + 2 * columns, *kernel.shape[2:])
-        squares = x.requires_grad and not any(side % 2 for side in sides)
-        if squares:
-            x = F.pixel_unshuffle(F.pad(x, (columns, columns, rows, rows)) if rows or columns else x, 2)
-            kernel = F.pixel_unshuffle(kernel, 2)
-        if x.is_contiguous(memory_format=torch.channels_last):
-            kernel = kernel.contiguous(memory_format=torch.channels_last)
-        if squares:
-            return F.conv2d(x, kernel, self.bias)
-        return F.conv2d(x, kernel, self.bias, stride=2, padding=self.padding)
+        if self.squares == "in":
+            return F.conv2d(x, _in_order_of(x, F.pixel_unshuffle(kernel, 2)), self.bias)
+        if self.squares == "out" and x.device.type == "cpu":
+            return self._four_at_once(F.pad(x, (self.border,) * 4), kernel)
+        y = F.conv2d(x, _in_order_of(x, kernel), self.bias, stride=2, padding=self.border)
+        return F.pixel_unshuffle(y, 2) if self.squares == "out" else y
+
+    def _four_at_once(self, x: Tensor, kernel: Tensor) -> Tensor:
+        """The four pixels of each square from one window of the padded input, by four shifts of the kernel."""
+        shifts = [(2 * right, 2 - 2 * right, 2 * down, 2 - 2 * down) for down in (0, 1) for right in (0, 1)]
+        four = torch.stack([F.pad(kernel, shift) for shift in shifts], 1).flatten(0, 1)
+        rows, columns = four.shape[2:]
+        windows = x.unfold(2, rows, 4).unfold(3, columns, 4).permute(0, 2, 3, 1, 4, 5)
+        bias = None if self.bias is None else self.bias.repeat_interleave(4)
+        return F.linear(windows.flatten(3), four.flatten(1), bias).permute(0, 3, 1, 2)
+
+
+def _in_order_of(x: Tensor, kernel: Tensor) -> Tensor:
+    """The kernel in the memory format of the input."""
+    return (
+        kernel.contiguous(memory_format=torch.channels_last)
+        if x.is_contiguous(memory_format=torch.channels_last)
+        else kernel
+    )
 
 
 class PointwiseConv2d(nn.Conv2d):

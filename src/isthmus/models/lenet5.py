@@ -43,9 +43,10 @@ def lenet5(
     rows, columns = _side(height), _side(width)
     if min(rows, columns) < 1:
         raise BadInput(f"Model lenet5: input_shape needs a height and width of at least 12, found {input_shape}.")
+    even = height // 2 % 2 == width // 2 % 2 == 0  # what the first stage gives
     layers: list[tuple[str, nn.Module]] = [
-        *_stage(1, channels, 6, 2, activation, activate),
-        *_stage(2, 6, 16, 0, activation, activate),
+        *_stage(1, channels, 6, 2, activation, activate, "out" if even else "no"),
+        *_stage(2, 6, 16, 0, activation, activate, "in" if even else "no"),
         ("flatten", nn.Flatten()),
         ("fc1", nn.Linear(16 * rows * columns, 120)),
         ("act3", make_activation(activation)),
@@ -57,11 +58,17 @@ def lenet5(
 
 
 def _stage(
-    number: int, channels: int, outputs: int, padding: int, activation: Activation, activate: str
+    number: int,
+    channels: int,
+    outputs: int,
+    padding: int,
+    activation: Activation,
+    activate: str,
+    squares: Literal["no", "in", "out"],
 ) -> list[tuple[str, nn.Module]]:
     act = (f"act{number}", make_activation(activation))
     if activate == "after":
-        return [(f"conv{number}", PooledConv2d(channels, outputs, 5, padding=padding)), act]
+        return [(f"conv{number}", PooledConv2d(channels, outputs, 5, padding, squares)), act]
     convolution = nn.Conv2d(channels, outputs, 5, padding=padding)
     return [(f"conv{number}", convolution), act, (f"pool{number}", AveragePool2x2())]
 
