@@ -35,6 +35,7 @@ from isthmus.nodes import (
     Choose,
     DataRef,
     Distance,
+    Graft,
     Import,
     Init,
     Merge,
@@ -221,6 +222,8 @@ class Workshop:
         found = read_weights(node.file)
         if weights.digest(found) != node.tensors:
             raise BadInput(f"The file {node.file} changed since the study was expanded; run the command again.")
+        if not node.whole:
+            return self._put_state(node, NetworkState(weights.Weights(found)), began, pins=({}, {}))
         model = _built(node.model, 0)
         load_into(model, found)
         return self._put_state(node, NetworkState.of(model), began, pins=({}, {}))
@@ -229,6 +232,11 @@ class Workshop:
         pins = self._pins(node)
         states = [self.load(network) for network in node.networks]
         return self._put_state(node, merging.merge(states, node.coefficients, buffers=node.buffers), began, pins=pins)
+
+    def _graft(self, node: Graft, began: float) -> Record:
+        pins = self._pins(node)
+        found = weights.graft(self.load(node.base).weights, self.load(node.donor).weights, node.patterns)
+        return self._put_state(node, NetworkState(found), began, pins=pins)
 
     def _point(self, node: Point, began: float) -> Record:
         pins = self._pins(node)
@@ -393,6 +401,7 @@ _METHODS: Mapping[type[Node], Callable[..., Record]] = {
     Init: Workshop._init,
     Import: Workshop._import,
     Merge: Workshop._merge,
+    Graft: Workshop._graft,
     Point: Workshop._point,
     Train: Workshop._train,
     PathMeasure: Workshop._measure,

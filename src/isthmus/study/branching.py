@@ -7,7 +7,7 @@ from itertools import combinations
 from typing import Any
 
 from isthmus import noise
-from isthmus.nodes import Init, Merge, PathSpec, State, advance
+from isthmus.nodes import Merge, PathSpec, State, advance
 from isthmus.noise import Noise
 from isthmus.recipe import Recipe
 from isthmus.spec import Duration
@@ -22,8 +22,8 @@ def branch_requests(build: Builder, study: BranchStudy) -> Iterator[Request]:
     branch = study.branch
     splits = [(at, build.steps(at)) for at in branch.at]
     for seed in study.seeds:
-        root = Init(build.model, seed)
-        trunk_noise = Noise.of(noise.derive(seed, "trunk"))
+        root = build.start(seed)
+        trunk_noise = build.trunk_noise(seed)
         for at, k in splits:
             trunk = build.advance(root, trunk_noise, k)
             if study.branch.trunk_at_k:

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-from isthmus.errors import BadStudy
+from isthmus.errors import BadData, BadStudy
 from isthmus.study import fitting
 from isthmus.study.branching import branch_requests
-from isthmus.study.checking import by_block, data_ref, model_problems, model_ref
+from isthmus.study.checking import augment_problems, by_block, data_ref, model_problems, model_ref
 from isthmus.study.from_init import path_requests
-from isthmus.study.model import BranchStudy, InitToFinalStudy, Study
-from isthmus.study.requests import Builder, Expansion, Request
+from isthmus.study.locating import Located, LookUp, locate
+from isthmus.study.model import BranchStudy, DataSpec, InitToFinalStudy, Study
+from isthmus.study.overlay import quoted
+from isthmus.study.read import variants
+from isthmus.study.requests import Builder, Expansion, Ground, Request
 
-__all__ = ["expand"]
+__all__ = ["check", "expand"]
 
 
 def expand(study: Study, *, data_root: str | Path | None = None, bf16: bool = False) -> Expansion:
-    """The nodes of a study.
+    """The nodes of a study, those of all its variants together.
 
     Args:
         study: what is to be done.
@@ -28,20 +35,118 @@ def expand(study: Study, *, data_root: str | Path | None = None, bf16: bool = Fa
             built, which loads torch, only to say what is wrong with it beside something else: see :func:`check`.
         MissingData: the data set's files are not there, and nothing else is wrong.
     """
-    data, problems, missing = data_ref(study.data, data_root)
+    look_up = _once(data_root)
+    found = {name: _tried(partial(_expand, one, look_up, bf16)) for name, one in _each(study).items()}
+    if not study.variants:
+        return _got(found[""])
+    problems = {name: error.problems for name, error in found.items() if isinstance(error, BadStudy)}
+    if problems:
+        own = _tried(partial(_expand, _alone(study), look_up, bf16))
+        raise BadStudy(_by_variant(problems, own))
+    return _joined({name: _got(one) for name, one in found.items()})
+
+
+def check(study: Study, expansion: Expansion, *, data_root: str | Path | None = None) -> None:
+    """Refuse models that cannot be built as the study says, or do not fit the data (this loads torch).
+
+    Raises:
+        BadStudy: with one sentence for each problem.
+    """
+    problems = {name: _model_problems(one, expansion, name) for name, one in _each(study).items()}
+    if not any(problems.values()):
+        return
+    own: list[str] = []
+    if study.variants:
+        alone = _tried(partial(_expand, _alone(study), _once(data_root), False))
+        own = _model_problems(study, alone, "") if isinstance(alone, Expansion) else []
+    raise BadStudy(_by_variant(problems, BadStudy(own)))
+
+
+def _model_problems(study: Study, expansion: Expansion, variant: str) -> list[str]:
+    sources = [source for labels, source in expansion.sources if labels.get("variant", "") == variant]
+    before = sources[0].pretraining if sources else None
+    problems = model_problems(study.model, expansion.grounds[variant].data, study.recipe.loss)
+    return problems + (before.problems() if before is not None else [])
+
+
+def _each(study: Study) -> Mapping[str, Study]:
+    """The variants of a study by name, or the study itself under ""."""
+    return variants(study) if study.variants else {"": study}
+
+
+def _alone(study: Study) -> Study:
+    return study.model_copy(update={"variants": None})
+
+
+def _once(data_root: str | Path | None) -> LookUp:
+    """Reads a data set once, however many variants name it."""
+    seen: dict[str, Any] = {}
+
+    def look_up(spec: DataSpec) -> Any:
+        name = repr(spec)
+        if name not in seen:
+            seen[name] = data_ref(spec, data_root)
+        return seen[name]
+
+    return look_up
+
+
+def _tried(make: Callable[[], Expansion]) -> Expansion | BadStudy | BadData:
+    try:
+        return make()
+    except (BadStudy, BadData) as error:
+        return error
+
+
+def _got(found: Expansion | BadStudy | BadData) -> Expansion:
+    if isinstance(found, Expansion):
+        return found
+    raise found
+
+
+def _by_variant(problems: Mapping[str, Sequence[str]], own: object) -> list[str]:
+    """Problems under the name of their variant, but for those that the study has without it."""
+    same = own.problems if isinstance(own, BadStudy) else ()
+    told = [
+        text if text in same or not name else f"variants.{quoted(name)}.{text}"
+        for name, texts in problems.items()
+        for text in texts
+    ]
+    return list(dict.fromkeys(told))
+
+
+def _joined(found: Mapping[str, Expansion]) -> Expansion:
+    """The expansions of variants as one, with the name of its variant among the labels of each request."""
+
+    def told(labels: Mapping[str, Any], name: str) -> dict[str, Any]:
+        return {"seed": labels["seed"], "variant": name, **labels}
+
+    return Expansion(
+        tuple(replace(r, labels=told(r.labels, name)) for name, one in found.items() for r in one.requests),
+        {name: one.grounds[""] for name, one in found.items()},
+        tuple((told(labels, name), source) for name, one in found.items() for labels, source in one.sources),
+        tuple((told(labels, name), state) for name, one in found.items() for labels, state in one.logs),
+    )
+
+
+def _expand(study: Study, look_up: LookUp, bf16: bool) -> Expansion:
+    """The nodes of a study without variants."""
+    data, wrong_data, missing = look_up(study.data)
     model, wrong = model_ref(study.model)
-    problems += wrong
+    problems = [*wrong_data, *wrong]
     recipe, ruled = by_block(study.model, study.recipe.resolved(bf16=bf16))
     problems += ruled
     per_epoch = None if data is None else recipe.steps_per_epoch(data.train)
     problems += fitting.problems(study, per_epoch)
-    if data is not None and recipe.augment.acts and len(data.input_shape) != 3:
-        problems.append(
-            f"recipe.augment: crops, flips and brightness need pictures, {data.name} has none; leave it out."
-        )
+    problems += augment_problems(recipe, data)
+    start = Located()
+    if model is not None and data is not None:
+        start = locate(study, model, data, recipe, look_up, bf16=bf16)
+        problems += start.problems
+        missing = missing or start.missing
     requests: list[Request] = []
-    if model is not None and data is not None and per_epoch is not None and not problems:
-        builder = Builder(study, model, data, recipe, per_epoch, problems)
+    if model is not None and data is not None and per_epoch is not None and not problems and missing is None:
+        builder = Builder(study, model, data, recipe, per_epoch, problems, start.starting)
         if isinstance(study, BranchStudy):
             requests = list(branch_requests(builder, study))
         elif isinstance(study, InitToFinalStudy):
@@ -49,9 +154,12 @@ def expand(study: Study, *, data_root: str | Path | None = None, bf16: bool = Fa
         else:
             raise TypeError(f"no way to expand a {type(study).__name__}")
         if not problems:
-            return Expansion(tuple(requests), data, per_epoch)
+            found = start.starting
+            sources = [({"seed": seed}, found.source(seed)) for seed in study.seeds] if found is not None else []
+            return Expansion(tuple(requests), {"": Ground(data, per_epoch)}, tuple(sources))
     if not wrong:
         problems = model_problems(study.model, data, recipe.loss) + problems
     if missing is not None and not problems:
         raise missing
-    raise BadStudy(dict.fromkeys([*problems, *([f"data: {missing}"] if missing is not None else [])]))
+    lacking = [] if missing is None else [f"{'data' if data is None else 'start.pretrain.data'}: {missing}"]
+    raise BadStudy(dict.fromkeys([*problems, *lacking]))

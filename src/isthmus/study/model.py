@@ -8,7 +8,6 @@ to a fresh initialisation, whole and block by block.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import pairwise
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
@@ -16,7 +15,8 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 from isthmus.errors import BadInput
 from isthmus.nodes import NormSpec, Part
 from isthmus.recipe import Buffers, Recipe, Until
-from isthmus.spec import Duration, DurationField, Spec
+from isthmus.spec import AlphasField, Duration, DurationField, Spec, alphas
+from isthmus.study.start import Pretrain, Start
 
 __all__ = [
     "Branch",
@@ -26,6 +26,8 @@ __all__ = [
     "InitToFinalStudy",
     "MergeSpec",
     "ModelSpec",
+    "Pretrain",
+    "Start",
     "Study",
     "To",
 ]
@@ -68,7 +70,7 @@ class Evaluate(Spec):
     ``norm_stats`` is ``recompute``, ``interpolate``, ``batch``, ``keep`` or ``init``.
     """
 
-    alphas: Annotated[int, Field(ge=2)] | tuple[Finite, ...] = 25
+    alphas: AlphasField = 25
     on: tuple[str, ...] = ("test",)
     norm_stats: Literal["recompute", "interpolate", "batch", "keep", "init"] = "recompute"
     stats_batch: Annotated[int, Field(ge=2)] = 256
@@ -86,21 +88,10 @@ class Evaluate(Spec):
                 raise ValueError(str(error)) from None
         return _distinct(value, "parts")
 
-    @field_validator("alphas")
-    @classmethod
-    def _rising(cls, value: int | tuple[float, ...]) -> int | tuple[float, ...]:
-        if isinstance(value, tuple) and (
-            len(value) < 2 or value[0] != 0 or value[-1] != 1 or any(b <= a for a, b in pairwise(value))
-        ):
-            raise ValueError("expected alphas that rise from 0 to 1")
-        return value
-
     @property
     def points(self) -> tuple[float, ...]:
         """The alphas."""
-        if isinstance(self.alphas, tuple):
-            return self.alphas
-        return tuple(index / (self.alphas - 1) for index in range(self.alphas))
+        return alphas(self.alphas)
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -225,7 +216,13 @@ class To(Spec):
 
 
 class Study(Spec):
-    """What both families share. ``seeds`` are replicates: each has its own initial weights and its own noise."""
+    """What both families share.
+
+    ``seeds`` are replicates: each has its own initial weights and its own noise. ``start`` says where networks start
+    if not at initial weights. ``variants`` are changes of the study by name: each is the study with these tables laid
+    over its own, an empty one the study as it is; dotted names at the top stand for nested tables. All of them are
+    run, and told apart by a column ``variant``. A variant changes anything but the name and the family.
+    """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = (0,)
@@ -233,6 +230,8 @@ class Study(Spec):
     data: DataSpec
     recipe: Recipe
     evaluate: Evaluate = Evaluate()
+    start: Start | None = None
+    variants: Mapping[str, Mapping[str, Any]] | None = None
 
     OWN: ClassVar[tuple[str, ...]] = ()
 
@@ -240,6 +239,13 @@ class Study(Spec):
     @classmethod
     def _once(cls, value: tuple[int, ...]) -> tuple[int, ...]:
         return _distinct(value, "seeds")
+
+    @field_validator("variants")
+    @classmethod
+    def _titled(cls, value: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+        if value and not all(name.strip() for name in value):
+            raise ValueError("expected variants with names, found an empty name")
+        return value
 
 
 class BranchStudy(Study):

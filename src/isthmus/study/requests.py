@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
-from isthmus.nodes import DataRef, Distance, ModelRef, Node, PathMeasure, PathSpec, State, advance
+from isthmus import noise
+from isthmus.errors import BadInput
+from isthmus.nodes import DataRef, Distance, Init, ModelRef, Node, PathMeasure, PathSpec, State, advance
 from isthmus.noise import Noise
 from isthmus.recipe import Recipe
 from isthmus.spec import Duration
 from isthmus.study.model import Study
+from isthmus.study.starting import Source, Starting
 
-__all__ = ["Builder", "Expansion", "Request"]
+__all__ = ["Builder", "Expansion", "Ground", "Request"]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -34,13 +39,42 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Expansion:
-    """A study as nodes."""
+class Ground:
+    """What the networks of a study, or of a variant of it, are trained on, and the steps of an epoch."""
 
-    requests: tuple[Request, ...]
     data: DataRef
     steps_per_epoch: int
+
+
+@dataclass(frozen=True)
+class Expansion:
+    """A study as nodes.
+
+    Attributes:
+        requests: what is measured, of all variants.
+        grounds: on what each variant is trained, by name; of a study without variants under "".
+        sources: where networks start, with labels, where that is not at freshly initialised weights.
+    """
+
+    requests: tuple[Request, ...]
+    grounds: Mapping[str, Ground]
+    sources: tuple[tuple[Mapping[str, Any], Source], ...] = ()
     logs: tuple[tuple[Mapping[str, Any], State], ...] = field(default=())
+
+    @property
+    def data(self) -> DataRef:
+        """The data of the study; refused where its variants have different ones, which are in ``grounds``."""
+        return self._common("data", [ground.data for ground in self.grounds.values()])
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps an epoch; refused where variants have different ones, which are in ``grounds``."""
+        return self._common("steps an epoch", [ground.steps_per_epoch for ground in self.grounds.values()])
+
+    def _common(self, what: str, values: list[T]) -> T:
+        if any(value != values[0] for value in values[1:]):
+            raise BadInput(f"The variants of this study differ in their {what}: look at one of expansion.grounds.")
+        return values[0]
 
     @property
     def targets(self) -> list[Node]:
@@ -58,6 +92,15 @@ class Builder:
     recipe: Recipe
     per_epoch: int
     problems: list[str]
+    starting: Starting | None = None
+
+    def start(self, seed: int) -> State:
+        """Where the networks of a seed start."""
+        return Init(self.model, seed) if self.starting is None else self.starting.source(seed).state
+
+    def trunk_noise(self, seed: int) -> Noise:
+        """The noise of training on from there."""
+        return Noise.of(noise.derive(seed, "trunk")) if self.starting is None else self.starting.noise(seed)
 
     def steps(self, duration: Duration) -> int:
         """A duration in steps."""

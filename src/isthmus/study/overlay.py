@@ -1,0 +1,59 @@
+"""Tables laid over tables: what a variant changes in a study, and pre-training in the recipe of the study."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["keys_of", "laid_over", "quoted", "undotted"]
+
+
+def laid_over(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of ``base`` with ``changes``: tables are merged, anything else takes the place of what was there.
+
+    >>> laid_over({"a": {"b": 1, "c": [2]}, "d": 3}, {"a": {"c": [4, 5]}, "e": {"f": 6}})
+    {'a': {'b': 1, 'c': [4, 5]}, 'd': 3, 'e': {'f': 6}}
+    """
+    result = {name: laid_over(value, {}) if isinstance(value, Mapping) else value for name, value in base.items()}
+    for name, value in changes.items():
+        here = base.get(name)
+        table = here if isinstance(here, Mapping) else {}
+        result[name] = laid_over(table, value) if isinstance(value, Mapping) else value
+    return result
+
+
+def undotted(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The nested tables that dotted names at the top of a table stand for; later ones are laid over earlier ones.
+
+    >>> undotted({"a.b": 1, "a": {"c": 2}, "d": 3})
+    {'a': {'b': 1, 'c': 2}, 'd': 3}
+    """
+    found: dict[str, Any] = {}
+    for name, value in changes.items():
+        keys = keys_of(name) if isinstance(name, str) else []
+        for key in reversed(keys or [name]):
+            value = {key: value}
+        found = laid_over(found, value)
+    return found
+
+
+def keys_of(path: str) -> list[str]:
+    """The keys of a dotted name, those in quotes as they are; nothing where it is no such name.
+
+    >>> keys_of('variants."lr 0.1".recipe'), keys_of("a..b")
+    (['variants', 'lr 0.1', 'recipe'], [])
+    """
+    path = path.strip()
+    if not re.fullmatch(rf"{_KEY}(\.{_KEY})*", path):
+        return []
+    return [key[1:-1] if key[0] in "\"'" else key for key in re.findall(_KEY, path)]
+
+
+_KEY = r"""(?:"[^"]+"|'[^']+'|[^."'][^.]*)"""
+
+
+def quoted(key: str) -> str:
+    """A key as it is written in a dotted name of TOML."""
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else json.dumps(key, ensure_ascii=False)
