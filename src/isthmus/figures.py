@@ -123,18 +123,19 @@ def _blocks(results: Results, folder: Path) -> list[Path]:
         if "variant" in found.columns:
             rows = [("", found.where(block="all"))]
             rows += [(name, own) for name, own in _by_variant(found).items() if len(own.groups("block")) > 1]
-        title = f"{results.study.name}: {path}, {split}"
+        head = f"{results.study.name}: {path}, {split}"
         note = _note(results, results["paths"].where(path=path, split=split))
-        figure, panels = plots.canvas(len(rows), 2, title=title, note=note)
+        figure, panels = plots.canvas(len(rows), 2, title=head, note=note)
         for place, axes in enumerate(panels):
             variant, own = rows[place // 2]
             metric, name = _METRICS[place % 2]
             together = "variant" in own.columns and not variant
             for index, ((what,), curves) in enumerate(own.groups("variant" if together else "block").items()):
-                look = {**_look(index + 1), "lw": 1.3} if together else _look(index)
+                look = _variant_look(index) if together else _look(index)
                 _draw_curves(axes, curves, metric, label=str(what), **look)
             first, _, second = path.partition("->")
-            plots.label(axes, variant, f"alpha (0: {first}, 1: {second})", name)
+            title = "whole network" if together and len(rows) > 1 else variant
+            plots.label(axes, title, f"alpha (0: {first}, 1: {second})", name)
         plots.legend(panels[0], title="variant" if "variant" in found.columns else "what moves")
         _legends(panels[2::2], title="what moves")
         files += plots.save(figure, folder / f"path-{path.replace('->', '-to-')}-{split.replace(':', '-')}")
@@ -147,6 +148,11 @@ def _look(index: int) -> dict[str, Any]:
         return {"color": plots.CATEGORICAL[-1], "lw": 2.0}
     turn, colour = divmod(index - 1, len(_BLOCKS))
     return {"color": _BLOCKS[colour], "lw": 1.0, "ls": _DASHES[turn % len(_DASHES)]}
+
+
+def _variant_look(index: int) -> dict[str, Any]:
+    turn, colour = divmod(index, len(_BLOCKS))
+    return {"color": _BLOCKS[colour], "lw": 1.3, "ls": ("-", *_DASHES)[turn % (1 + len(_DASHES))]}
 
 
 def _after_merge(results: Results, folder: Path) -> list[Path]:

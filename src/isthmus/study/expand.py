@@ -16,8 +16,9 @@ from isthmus.study.from_init import path_requests
 from isthmus.study.locating import Located, LookUp, locate
 from isthmus.study.model import BranchStudy, DataSpec, InitToFinalStudy, Study
 from isthmus.study.overlay import quoted
+from isthmus.study.pretraining import PATH
 from isthmus.study.read import variants
-from isthmus.study.requests import Builder, Expansion, Ground, Request
+from isthmus.study.requests import Builder, Expansion, Ground, Request, labelled
 
 __all__ = ["check", "expand"]
 
@@ -39,10 +40,10 @@ def expand(study: Study, *, data_root: str | Path | None = None, bf16: bool = Fa
     found = {name: _tried(partial(_expand, one, look_up, bf16)) for name, one in _each(study).items()}
     if not study.variants:
         return _got(found[""])
-    problems = {name: error.problems for name, error in found.items() if isinstance(error, BadStudy)}
-    if problems:
-        own = _tried(partial(_expand, _alone(study), look_up, bf16))
-        raise BadStudy(_by_variant(problems, own))
+    if any(isinstance(one, BadStudy) for one in found.values()):
+        alone = _tried(partial(_expand, _alone(study), look_up, bf16))
+        problems = {name: _problems(one, found[name]) for name, one in _each(study).items()}
+        raise BadStudy(_by_variant(problems, _problems(_alone(study), alone)))
     return _joined({name: _got(one) for name, one in found.items()})
 
 
@@ -52,20 +53,24 @@ def check(study: Study, expansion: Expansion, *, data_root: str | Path | None = 
     Raises:
         BadStudy: with one sentence for each problem.
     """
-    problems = {name: _model_problems(one, expansion, name) for name, one in _each(study).items()}
+    parts = expansion.variants or {"": expansion}
+    problems = {name: _problems(one, parts[name]) for name, one in _each(study).items()}
     if not any(problems.values()):
         return
     own: list[str] = []
     if study.variants:
-        alone = _tried(partial(_expand, _alone(study), _once(data_root), False))
-        own = _model_problems(study, alone, "") if isinstance(alone, Expansion) else []
-    raise BadStudy(_by_variant(problems, BadStudy(own)))
+        own = _problems(_alone(study), _tried(partial(_expand, _alone(study), _once(data_root), False)))
+    raise BadStudy(_by_variant(problems, own))
 
 
-def _model_problems(study: Study, expansion: Expansion, variant: str) -> list[str]:
-    sources = [source for labels, source in expansion.sources if labels.get("variant", "") == variant]
-    before = sources[0].pretraining if sources else None
-    problems = model_problems(study.model, expansion.grounds[variant].data, study.recipe.loss)
+def _problems(study: Study, found: Expansion | BadStudy | BadData) -> list[str]:
+    """What is wrong with a study, or with its models if it could be expanded."""
+    if isinstance(found, BadStudy):
+        return list(found.problems)
+    if isinstance(found, BadData):
+        return [f"data: {found}"]
+    before = found.sources[0][1].pretraining if found.sources else None
+    problems = model_problems(study.model, found.data, study.recipe.loss)
     return problems + (before.problems() if before is not None else [])
 
 
@@ -104,11 +109,10 @@ def _got(found: Expansion | BadStudy | BadData) -> Expansion:
     raise found
 
 
-def _by_variant(problems: Mapping[str, Sequence[str]], own: object) -> list[str]:
+def _by_variant(problems: Mapping[str, Sequence[str]], own: Sequence[str]) -> list[str]:
     """Problems under the name of their variant, but for those that the study has without it."""
-    same = own.problems if isinstance(own, BadStudy) else ()
     told = [
-        text if text in same or not name else f"variants.{quoted(name)}.{text}"
+        text if text in own or not name else f"variants.{quoted(name)}.{text}"
         for name, texts in problems.items()
         for text in texts
     ]
@@ -117,15 +121,11 @@ def _by_variant(problems: Mapping[str, Sequence[str]], own: object) -> list[str]
 
 def _joined(found: Mapping[str, Expansion]) -> Expansion:
     """The expansions of variants as one, with the name of its variant among the labels of each request."""
-
-    def told(labels: Mapping[str, Any], name: str) -> dict[str, Any]:
-        return {"seed": labels["seed"], "variant": name, **labels}
-
     return Expansion(
-        tuple(replace(r, labels=told(r.labels, name)) for name, one in found.items() for r in one.requests),
+        tuple(replace(r, labels=labelled(r.labels, name)) for name, one in found.items() for r in one.requests),
         {name: one.grounds[""] for name, one in found.items()},
-        tuple((told(labels, name), source) for name, one in found.items() for labels, source in one.sources),
-        tuple((told(labels, name), state) for name, one in found.items() for labels, state in one.logs),
+        tuple((labelled(labels, name), source) for name, one in found.items() for labels, source in one.sources),
+        found,
     )
 
 
@@ -161,5 +161,6 @@ def _expand(study: Study, look_up: LookUp, bf16: bool) -> Expansion:
         problems = model_problems(study.model, data, recipe.loss) + problems
     if missing is not None and not problems:
         raise missing
+    problems = [text for text in problems if not text.startswith(PATH) or text.removeprefix(PATH) not in problems]
     lacking = [] if missing is None else [f"{'data' if data is None else 'start.pretrain.data'}: {missing}"]
     raise BadStudy(dict.fromkeys([*problems, *lacking]))

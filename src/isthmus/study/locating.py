@@ -11,7 +11,7 @@ from isthmus.errors import BadData, BadInput
 from isthmus.nodes import DataRef, Import, ModelRef
 from isthmus.recipe import Recipe
 from isthmus.study import fitting
-from isthmus.study.checking import augment_problems, built, by_block, model_ref
+from isthmus.study.checking import augment_problems, built, by_block, model_problems, model_ref
 from isthmus.study.model import DataSpec, Pretrain, Start, Study
 from isthmus.study.pretraining import PATH, laid
 from isthmus.study.starting import Pretraining, Starting, same
@@ -82,9 +82,11 @@ def _pretraining(
     model, unnamed = model_ref(spec)
     recipe, unruled = by_block(spec, over.recipe.resolved(bf16=bf16))
     per_epoch = None if data is None else recipe.steps_per_epoch(data.train)
+    lengths = list(fitting.pretrain_problems(pretrain, per_epoch))
     told = [*wrong, *unnamed, *unruled, *augment_problems(recipe, data)]
-    found.problems += [PATH + text for text in told]
-    found.problems += fitting.pretrain_problems(pretrain, per_epoch)
+    if (told or lengths) and model is not None:
+        told += model_problems(spec, data, recipe.loss)
+    found.problems += [PATH + text for text in told] + lengths
     if data is None or model is None or per_epoch is None or found.problems:
         return None
     return Pretraining(spec, model, data, recipe, pretrain.to.steps(per_epoch), pretrain.until)

@@ -220,8 +220,10 @@ class Study(Spec):
 
     ``seeds`` are replicates: each has its own initial weights and its own noise. ``start`` says where networks start
     if not at initial weights. ``variants`` are changes of the study by name: each is the study with these tables laid
-    over its own, an empty one the study as it is; dotted names at the top stand for nested tables. All of them are
-    run, and told apart by a column ``variant``. A variant changes anything but the name and the family.
+    over its own, ``{}`` the study as it is; dotted names at the top stand for nested tables. Tables in it are merged
+    with those of the study, anything else takes the place of what is there; so does an empty table, and ``data`` of
+    another name. All variants are run, and told apart by a column ``variant``; the study itself is among them only if
+    one of them is ``{}``. A variant changes anything but the name and the family.
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]

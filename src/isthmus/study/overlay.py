@@ -7,21 +7,39 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["keys_of", "laid_over", "quoted", "undotted"]
+from isthmus.registry import canonical_name
+
+__all__ = ["fields_laid_over", "keys_of", "laid_over", "quoted", "undotted"]
 
 
 def laid_over(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """A copy of ``base`` with ``changes``: tables are merged, anything else takes the place of what was there.
 
-    >>> laid_over({"a": {"b": 1, "c": [2]}, "d": 3}, {"a": {"c": [4, 5]}, "e": {"f": 6}})
-    {'a': {'b': 1, 'c': [4, 5]}, 'd': 3, 'e': {'f': 6}}
+    An empty table takes the place of what was there as well.
+
+    >>> laid_over({"a": {"b": 1, "c": [2]}, "d": {"e": 3}}, {"a": {"c": [4, 5]}, "d": {}, "f": {"g": 6}})
+    {'a': {'b': 1, 'c': [4, 5]}, 'd': {}, 'f': {'g': 6}}
     """
     result = {name: laid_over(value, {}) if isinstance(value, Mapping) else value for name, value in base.items()}
     for name, value in changes.items():
         here = base.get(name)
-        table = here if isinstance(here, Mapping) else {}
+        table = here if isinstance(here, Mapping) and value else {}
         result[name] = laid_over(table, value) if isinstance(value, Mapping) else value
     return result
+
+
+def fields_laid_over(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """A study's fields with ``changes`` laid over them, but ``data`` of another name replace those data whole.
+
+    >>> fields_laid_over({"data": {"name": "spiral", "seed": 3}}, {"data": {"name": "digits"}})
+    {'data': {'name': 'digits'}}
+    """
+    own, new = base.get("data"), changes.get("data")
+    if isinstance(own, Mapping) and isinstance(new, Mapping) and "name" in new:
+        names = (own.get("name"), new["name"])
+        if not all(isinstance(name, str) for name in names) or len(set(map(canonical_name, names))) > 1:
+            base = {**base, "data": {}}
+    return laid_over(base, changes)
 
 
 def undotted(changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,12 +8,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from isthmus import registry, usercode
+from isthmus import usercode
 from isthmus.nodes import DataRef
 from isthmus.recipe import Recipe
 from isthmus.spec import Spec
 from isthmus.study.model import DataSpec, ModelSpec, Study
-from isthmus.study.overlay import laid_over
+from isthmus.study.overlay import fields_laid_over
 from isthmus.study.sentences import sentences
 
 __all__ = ["PATH", "Laid", "form_problems", "laid"]
@@ -74,17 +74,13 @@ def _changes(content: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def _laid(content: Mapping[str, Any], name: str) -> dict[str, Any]:
-    own, changes = content.get(name), _changes(content, name)
-    if not isinstance(own, Mapping) or (name == "data" and _renamed(own, changes)):
-        own = {}
-    return laid_over(own, changes)
+    found: dict[str, Any] = fields_laid_over({name: content[name]}, _given(content, name))[name]
+    return found
 
 
-def _renamed(own: Mapping[str, Any], changes: Mapping[str, Any]) -> bool:
-    old, new = own.get("name"), changes.get("name")
-    if not isinstance(old, str) or not isinstance(new, str):
-        return new is not None
-    return registry.canonical_name(old) != registry.canonical_name(new)
+def _given(content: Mapping[str, Any], name: str) -> dict[str, Any]:
+    changes = _changes(content, name)
+    return {name: changes} if changes else {}
 
 
 def _told(kind: type[Spec], content: Any) -> list[str]:

@@ -46,7 +46,7 @@ def _shortfall(node: Train) -> str:
     options = ", ".join(f"{name}={value}" for name, value in node.data.options.items())
     return (
         f"Training {node.model.name} on {node.data.name}{f' ({options})' if options else ''}"
-        f"{f' from seed {seeds[0]}' if seeds else ''} did not reach {node.until.accuracy:.6g} accuracy on"
+        f"{f' from seed {seeds[0]}' if seeds else ''} did not reach an accuracy of {node.until.accuracy:.6g} on"
         f" {node.until.on} in {node.stop} steps ({node.stop / node.steps_per_epoch:.4g} epochs); what follows goes on"
         " from there."
     )

@@ -16,7 +16,7 @@ from isthmus.errors import BadStudy
 from isthmus.study import fitting
 from isthmus.study.checking import section_problems
 from isthmus.study.model import FAMILIES, Evaluate, Study
-from isthmus.study.overlay import keys_of, laid_over, quoted, undotted
+from isthmus.study.overlay import fields_laid_over, keys_of, quoted, undotted
 from isthmus.study.pretraining import form_problems
 from isthmus.study.sentences import model_in, sentences, titled, written
 
@@ -119,7 +119,8 @@ def override(content: Mapping[str, Any], sets: Iterable[str]) -> dict[str, Any]:
             raise BadStudy([f"--set {text}: expected path=value, such as recipe.optimizer.lr=0.1."])
         here = result
         for key in keys[:-1]:
-            here = here.setdefault(key, {})
+            here[key] = {} if here.get(key) is None else here[key]  # a study of Python's has what it lacks as None
+            here = here[key]
             if not isinstance(here, dict):
                 kind = "a list: set it whole" if isinstance(here, list | tuple) else "a single value"
                 raise BadStudy([f"--set {text}: expected a table of fields at {key}, it holds {kind}."])
@@ -196,7 +197,7 @@ def _varied(content: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """The fields of each variant: those of the study with what the variant changes."""
     base = {name: value for name, value in content.items() if name != "variants"}
     return {
-        name: laid_over(base, {key: value for key, value in changes.items() if key not in _OF_THE_WHOLE})
+        name: fields_laid_over(base, {key: value for key, value in changes.items() if key not in _OF_THE_WHOLE})
         for name, changes in _changes(content).items()
     }
 

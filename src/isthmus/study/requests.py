@@ -15,7 +15,7 @@ from isthmus.spec import Duration
 from isthmus.study.model import Study
 from isthmus.study.starting import Source, Starting
 
-__all__ = ["Builder", "Expansion", "Ground", "Request"]
+__all__ = ["Builder", "Expansion", "Ground", "Request", "labelled"]
 
 T = TypeVar("T")
 
@@ -38,6 +38,11 @@ class Request:
         return (self.measure, self.distance) if self.distance is not None else (self.measure,)
 
 
+def labelled(row: Mapping[str, Any], variant: str) -> dict[str, Any]:
+    """A row of a table, or labels, with the name of their variant behind the seed."""
+    return ({"seed": row["seed"]} if "seed" in row else {}) | {"variant": variant} | dict(row)
+
+
 @dataclass(frozen=True)
 class Ground:
     """What the networks of a study, or of a variant of it, are trained on, and the steps of an epoch."""
@@ -54,12 +59,13 @@ class Expansion:
         requests: what is measured, of all variants.
         grounds: on what each variant is trained, by name; of a study without variants under "".
         sources: where networks start, with labels, where that is not at freshly initialised weights.
+        variants: each variant by itself, by name; none of a study without them.
     """
 
     requests: tuple[Request, ...]
     grounds: Mapping[str, Ground]
     sources: tuple[tuple[Mapping[str, Any], Source], ...] = ()
-    logs: tuple[tuple[Mapping[str, Any], State], ...] = field(default=())
+    variants: Mapping[str, Expansion] = field(default_factory=dict)
 
     @property
     def data(self) -> DataRef:
@@ -79,6 +85,8 @@ class Expansion:
     @property
     def targets(self) -> list[Node]:
         """Every node that is asked for."""
+        if self.variants:
+            return [node for one in self.variants.values() for node in one.targets]
         return [node for request in self.requests for node in request.nodes]
 
 

@@ -52,8 +52,7 @@ def _expected(problem: Any) -> str:
         return f"a number {_LIMITS[kind]} {context[_LIMIT_NAMES[kind]]:g}"
     if kind == "literal_error":
         return str(context["expected"]).replace("'", '"')
-    text = str(problem["msg"])
-    return text[0].lower() + text[1:].removeprefix("nput should be ")
+    return str(problem["msg"]).removeprefix("Input should be ")
 
 
 _WORDS = {
@@ -65,6 +64,8 @@ _WORDS = {
     "string_pattern": "letters, digits, dots, dashes and underscores, beginning with a letter or a digit",
     "tuple_": "a list",
     "model_": "a table of fields",
+    "dict_": "a table of fields",
+    "mapping_": "a table of fields",
     "too_": "a list of another length",
     "invalid_key": "fields named by text",
 }
@@ -82,7 +83,7 @@ def written(location: Iterable[Any]) -> list[Any]:
     return [part for part in location if not (isinstance(part, str) and ("[" in part or part in _MEMBERS))]
 
 
-_MEMBERS = ("int", "constrained-int", "literal")
+_MEMBERS = ("int", "constrained-int", "constrained-float", "literal")
 
 
 def _short(value: Any) -> str:

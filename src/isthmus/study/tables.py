@@ -11,7 +11,7 @@ from isthmus import curves
 from isthmus.errors import Damaged
 from isthmus.statistics import interval
 from isthmus.store import Store
-from isthmus.study.requests import Expansion, Request
+from isthmus.study.requests import Expansion, Request, labelled
 from isthmus.tables import Table
 
 __all__ = ["curve_table", "network_table", "path_table", "seeds_table", "start_table", "tables"]
@@ -25,6 +25,8 @@ _PAIR = {
 
 def tables(expansion: Expansion, store: Store) -> dict[str, Table]:
     """Every table by name: ``pairs`` or ``paths``, ``curves``, ``networks``, ``seeds`` over seeds, ``starts``."""
+    if expansion.variants:
+        return _of_variants({name: tables(one, store) for name, one in expansion.variants.items()})
     found: dict[str, Table] = {}
     for name in ("pairs", "paths"):
         requests = [request for request in expansion.requests if request.table == name]
@@ -36,12 +38,21 @@ def tables(expansion: Expansion, store: Store) -> dict[str, Table]:
         found["networks"] = network_table(networks, store)
     labels = {"pairs": ("k", "s", "pair", "split", "metric"), "paths": ("path", "block", "split", "metric")}
     labels["networks"] = ("k", "s", "network", "after_steps", "split")
-    summaries = [seeds_table(found[name], ("variant", *by)) for name, by in labels.items() if name in found]
+    summaries = [seeds_table(found[name], by) for name, by in labels.items() if name in found]
     rows = [row for summary in summaries for row in summary]
     found["seeds"] = Table.of(rows)
     if expansion.sources:
         found["starts"] = start_table(expansion, store)
     return found
+
+
+def _of_variants(found: Mapping[str, Mapping[str, Table]]) -> dict[str, Table]:
+    """The tables of variants as one each, with a column ``variant``."""
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for variant, whole in found.items():
+        for name, table in whole.items():
+            rows.setdefault(name, []).extend(labelled(row, variant) for row in table)
+    return {name: Table.of(each) for name, each in rows.items()}
 
 
 def start_table(expansion: Expansion, store: Store) -> Table:
