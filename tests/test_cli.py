@@ -302,7 +302,7 @@ def test_a_study_from_the_first_look_to_the_last_result(isthmus: Call, tmp_path:
 
 
 def test_variants_of_a_study(isthmus: Call, tmp_path: Path) -> None:
-    sets = ("--set", "variants.base={}", "--set", 'variants."lr=0.1 x".recipe.batch_size=20')
+    sets: tuple[str, ...] = ("--set", "variants.base={}", "--set", 'variants."lr=0.1 x".recipe.batch_size=20')
     sets += ("--set", 'variants.top.start={pretrain={to="2ep"}, at="top"}')
     dry = isthmus("run", "study.toml", "--dry-run", *sets)
     for line in (

@@ -156,6 +156,32 @@ def test_keys_of_the_pretraining_are_laid_over_those_of_the_study(store: Store) 
     ]
 
 
+def test_what_is_about_the_pretraining_is_about_its_own_data_recipe_and_model() -> None:
+    pretrain = {
+        "to": "1ep",
+        "data": {"seed": 3},
+        "model": {"hidden": [7, 6], "outputs": 1},
+        "recipe": {
+            "loss": "binary_cross_entropy",
+            "precision": "auto",
+            "optimizer": {"by_block": [{"blocks": ["layer3"], "factor": 0.5}]},
+        },
+    }
+    made = from_mapping({**TO_FINAL, "start": {"pretrain": pretrain, "at": "top", "only": ["layer1"]}})
+    (source,) = (source for _, source in expand(made, bf16=True).sources)
+    assert isinstance(source.weights, Train)
+    assert isinstance(source.at, Choose)
+    (measure,) = source.at.parents()
+    assert isinstance(measure, PathMeasure)
+    other = datasets.load("spiral", train=190, test=70, seed=3).digest
+    assert (source.weights.data.digest, measure.data.digest, measure.loss) == (other, other, "binary_cross_entropy")
+    assert [rule.blocks for rule in source.weights.recipe.optimizer.by_block] == [("layer3.*",)]
+    assert source.weights.recipe.precision == "bf16"
+    assert source.state.model.arguments["hidden"] == [7]
+    variant = to_final().model_copy(update={"variants": {"a": {"recipe": {"precision": "auto"}}}})
+    assert [study._bf16(one, "cuda") for one in (made, variant, to_final())] == [True, True, False]
+
+
 def test_pretraining_on_another_data_set_with_new_ends(store: Store) -> None:
     sets = ("model.hidden=[7, 6]", 'start.new=["layer1", "layer3"]')
     found = begun(store, *sets, 'start.pretrain={to="1ep", data={name="digits", examples=90}}')

@@ -21,7 +21,7 @@ from isthmus.study import BranchStudy, Results, Study, expand, from_mapping, loa
 from isthmus.study.overlay import laid_over, undotted
 from isthmus.study.read import override
 from isthmus.tables import Table
-from small_studies import BRANCH, PER_EPOCH, TO_FINAL, branch, data, to_final, write
+from small_studies import BRANCH, PER_EPOCH, TO_FINAL, branch, data, recipe, to_final, write
 
 CHANGES: dict[str, dict[str, Any]] = {
     "base": {},
@@ -120,6 +120,9 @@ def test_variants_read_the_same_however_they_are_written(tmp_path: Path) -> None
     }
     dotted = override(dict(TO_FINAL), ['variants."lr=0.1".recipe.batch_size=20'])
     assert dotted["variants"] == {"lr=0.1": {"recipe": {"batch_size": 20}}}
+    fixed = from_mapping({**TO_FINAL, "variants": {"fixed": {"recipe": {"schedule": {}}}}})
+    fixed = fixed.model_copy(update={"recipe": recipe(schedule={"milestones": ["1ep"], "factor": 0.5})})
+    assert variants(fixed)["fixed"].recipe == recipe()  # an empty table empties, it is not merged
     assert variants(branch()) == variants(branch("variants={}")) == {}
 
 
