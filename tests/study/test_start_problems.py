@@ -102,6 +102,14 @@ def test_a_problem_of_the_study_is_not_told_again_of_its_pretraining() -> None:
     assert [problem.split(": ")[1] for problem in caught.value.problems] == ["recipe.optimizer.lr", "start.pretrain.to"]
 
 
+def test_a_start_is_looked_at_where_the_data_are_unknown() -> None:
+    start = {"pretrain": {"to": "0ep"}, "at": "top", "offset": 4}
+    with pytest.raises(BadStudy) as caught:
+        expand(from_mapping({**BRANCH, "data": {"name": "sprial"}, "start": start}))
+    told = [problem.partition(":")[0] for problem in caught.value.problems]
+    assert told == ["data.name", "start.offset", "start.pretrain.to"]
+
+
 def test_a_file_that_does_not_fit(tmp_path: Path) -> None:
     def tensors(hidden: int) -> dict[str, torch.Tensor]:
         return models.initialise("mlp", 4, input_shape=(2,), classes=2, hidden=(hidden,)).state_dict()

@@ -171,7 +171,8 @@ def run(
 def _parameters(expansion: Expansion, records: list[Record]) -> int | None:
     """The number of parameters of the networks that are measured, where it is known and one."""
     measured = {end.key for request in expansion.requests for end in request.measure.path.ends}
-    counts = {record.summary["parameters"] for record in records if record.key in measured}
+    counted = {record.key: record.summary["parameters"] for record in records if "parameters" in record.summary}
+    counts = {counted[key] for key in measured & set(counted)} or set(counted.values())
     return counts.pop() if len(counts) == 1 else None
 
 

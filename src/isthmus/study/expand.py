@@ -16,7 +16,7 @@ from isthmus.study.from_init import path_requests
 from isthmus.study.locating import Located, LookUp, locate
 from isthmus.study.model import BranchStudy, DataSpec, InitToFinalStudy, Study
 from isthmus.study.overlay import quoted
-from isthmus.study.pretraining import PATH
+from isthmus.study.pretraining import PATH, laid
 from isthmus.study.read import variants
 from isthmus.study.requests import Builder, Expansion, Ground, Request, labelled
 
@@ -144,6 +144,11 @@ def _expand(study: Study, look_up: LookUp, bf16: bool) -> Expansion:
         start = locate(study, model, data, recipe, look_up, bf16=bf16)
         problems += start.problems
         missing = missing or start.missing
+    elif study.start is not None:
+        problems += fitting.start_problems(study.start, study.evaluate)
+        problems += laid(study)[1]
+        if study.start.pretrain is not None:
+            problems += fitting.pretrain_problems(study.start.pretrain, None)
     requests: list[Request] = []
     if model is not None and data is not None and per_epoch is not None and not problems and missing is None:
         builder = Builder(study, model, data, recipe, per_epoch, problems, start.starting)

@@ -50,7 +50,8 @@ class Start(Spec):
     (``fill`` "fresh", another draw than the initial weights of the seed), or are the initial weights that the
     pre-trained network had itself ("initial").
 
-    The start is at step 0 without optimiser buffers, and the schedule of the study begins there. After a pre-training
+    The start is at step 0 without optimiser buffers, and the schedule of the study begins there; paths from "initial"
+    weights begin there too, "fresh" ones are a fresh draw all the same. After a pre-training
     the order of the data and the other streams of noise are other ones than in it.
     """
 
