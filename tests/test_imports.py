@@ -23,25 +23,26 @@ LAYERS = (
     {"weights", "paths", "curves", "statistics", "tables", "results"},
     {"spec", "recipe", "schedules", "registry", "usercode"},
     {"models", "datasets"},
+    {"downloads"},
     {
-        *("generators", "examples", "losses", "networks", "normalisation", "firstlayer"),
-        *("training", "merging", "alignment", "evaluation", "importance"),
+        *("generators", "examples", "losses", "networks", "normalisation", "firstlayer", "optimizers", "reuse"),
+        *("training", "merging", "alignment", "evaluation", "importance", "gradients"),
     },
     {"nodes", "graph", "store", "choices", "execute"},
     {"study"},
     {"claims", "plots", "redraw"},
     {"figures", "papers", "report"},
     {"demo", "display"},
-    {"cli"},
+    {"cli", "cli_data"},
     {"__main__"},
 )
 """From the foundations up: a module imports from its own layer and those before it."""
 
 TORCH_FREE = {
     *("errors", "hashing", "noise", "curves", "statistics", "tables", "results"),
-    *("spec", "recipe", "schedules", "registry", "usercode", "datasets", "importance"),
+    *("spec", "recipe", "schedules", "registry", "usercode", "datasets", "downloads", "importance"),
     *("nodes", "graph", "store", "choices", "execute", "study"),
-    *("claims", "plots", "redraw", "figures", "papers", "report", "demo", "display", "cli", "__main__"),
+    *("claims", "plots", "redraw", "figures", "papers", "report", "demo", "display", "cli", "cli_data", "__main__"),
     "",  # the package itself
 }
 COMPUTES = {"execute.compute", "execute.worker"}  # the parts of a free package that run in worker processes

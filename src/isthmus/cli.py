@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
-from isthmus import __version__
+from isthmus import __version__, cli_data
+from isthmus.cli_data import Data
 from isthmus.errors import BadInput, IsthmusError
 
 if TYPE_CHECKING:
@@ -34,10 +35,9 @@ app = App(
     suppress_keyboard_interrupt=False,  # ours to tell: see _guarded
 )
 
+app.command(cli_data.app)
+
 STORE = Path("isthmus-store")
-Data = Annotated[
-    Path | None, Parameter(name="--data", help="Folder of data sets (default: the environment's ISTHMUS_DATA).")
-]
 Where = Annotated[Path, Parameter(name="--store", help="Folder of results; studies that share it share their trunks.")]
 Workers = Annotated[
     int | None, Parameter(name="--workers", help="Processes (default: one a core; 0: this process only).")
@@ -246,24 +246,6 @@ def demo(
     from isthmus import demo as demonstration
 
     demonstration.run(_writable(out), store, workers)
-
-
-@app.command
-def data(*, data: Data = None) -> None:
-    """List the data sets: which are at hand, how many examples, where their files belong."""
-    from isthmus import datasets
-    from isthmus.errors import BadData, MissingData
-
-    for name in datasets.names():
-        try:
-            found = datasets.load(name, data)
-        except BadData as error:
-            print(f"{name:16} {'not at hand' if isinstance(error, MissingData) else 'damaged'}. {error}")
-            continue
-        sizes = f"{len(found.train):,} + {len(found.test):,} examples, {found.classes} classes"
-        print(f"{name:16} {sizes}, {found.digest[:12]}")
-        for note in found.notes:
-            print(f"{'':16} {note}")
 
 
 @app.command

@@ -11,6 +11,7 @@
     │   └── UnknownName          a name that nothing answers to
     ├── Conflict                 two ancestries disagree on a shared ancestor
     ├── Damaged                  a stored object whose bytes are not what was written
+    ├── FetchFailed              a file of a data set that no address gave as it is published
     ├── RunFailed                at least one node of a study failed
     └── Interrupted              exit code 130: stopped on request, everything saved
 
@@ -30,6 +31,7 @@ __all__ = [
     "BadWeights",
     "Conflict",
     "Damaged",
+    "FetchFailed",
     "Interrupted",
     "IsthmusError",
     "IsthmusWarning",
@@ -101,6 +103,10 @@ class Conflict(IsthmusError):
 
 class Damaged(IsthmusError):
     """A stored object whose bytes are not the ones that were written."""
+
+
+class FetchFailed(IsthmusError):
+    """A file of a data set that could not be fetched, or is not what it should be."""
 
 
 class RunFailed(IsthmusError):

@@ -11,7 +11,7 @@ import contextlib
 import functools
 import operator
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +27,7 @@ from isthmus.firstlayer import FirstLayer
 from isthmus.networks import forward, private_copy
 from isthmus.paths import Coordinate, Path, line
 from isthmus.results import NormStats, PairResult, PathResult
+from isthmus.reuse import Reuse
 from isthmus.weights import State, Weights
 
 __all__ = ["evaluate_path", "predict"]
@@ -284,6 +285,7 @@ class _Bench:
         self.has_buffers = all(name in self.path.ends[0] for name in normalisation.initial(self.model))
         self.examples, self.precision = examples, precision
         self.first: FirstLayer | None = None
+        self.still: Reuse | None = None
 
     def _fitted(self, end: State) -> Weights:
         """An end point with the model's types, device and memory formats."""
@@ -348,11 +350,11 @@ class _Bench:
     ) -> list[normalisation.Statistics]:
         """What overrides the running statistics at each point; nothing where they travel the path."""
         if mode == "recompute" and data is not None:
-            with self._shortcut(data, len(points)):
-                writers = [functools.partial(self.write, at, {}) for at in points]
-                ready = data.to(self.device)
+            writers = [functools.partial(self.write, at, {}) for at in points]
+            ready, norms = data.to(self.device), normalisation.layers(self.model).values()
+            with self._shortcuts(ready, points, writers, always=norms):
                 return normalisation.collect(
-                    self.model, writers, ready, batch=batch, examples=examples, forward=self.forward
+                    self.model, writers, ready, batch=batch, examples=examples, forward=self.forward, begin=self.begin
                 )
         fixed: Mapping[str, Tensor] = {}
         if mode == "keep":
@@ -362,16 +364,46 @@ class _Bench:
         return [fixed] * len(points)
 
     @contextlib.contextmanager
-    def _shortcut(self, data: Examples, points: int) -> Iterator[None]:
-        """Run the first layer at the ends only, where that is the same and pays."""
-        if points > 2 and self.precision == "float32":
-            sample, _ = data.batch(slice(0, 2))
-            self.first = FirstLayer.find(self.model, self.path, sample.to(self.device))
-        try:
-            with self.first or contextlib.nullcontext():
+    def _shortcuts(
+        self,
+        data: Examples,
+        points: Sequence[Coordinate],
+        writers: Sequence[Callable[[], None]],
+        statistics: Sequence[normalisation.Statistics] = (),
+        *,
+        always: Collection[nn.Module] = (),
+    ) -> Iterator[None]:
+        """Run the first layer at the ends only, and what stands still once a batch, where that is the same and pays."""
+        with contextlib.ExitStack() as stack:
+            if len(points) > 2:
+                sample = data.batch(slice(0, 2))[0].to(self.device)
+                moving = self._moving(points, statistics)
+                run = functools.partial(self.forward, self.model, sample)
+                self.still = Reuse.find(self.model, moving, (writers[0], writers[-1]), run, always=always)
+                if self.precision == "float32":
+                    first = FirstLayer.find(self.model, self.path, sample)
+                    self.first = first if first is not None and first.moves(moving) else None
+                stack.enter_context(self.still or contextlib.nullcontext())
+                stack.enter_context(self.first or contextlib.nullcontext())
+            try:
                 yield
-        finally:
-            self.first = None
+            finally:
+                self.first = self.still = None
+
+    def _moving(self, points: Sequence[Coordinate], statistics: Sequence[normalisation.Statistics]) -> set[str]:
+        """The names of the tensors that differ between two points."""
+        ends = self.path.ends[0]
+        moving = {name for name in ends if len({tuple(self.path.coefficients(name, at)) for at in points}) > 1}
+        for name, first in (statistics[0] if statistics else {}).items():
+            moving.discard(name)
+            if not all(torch.equal(first, other[name]) for other in statistics[1:]):
+                moving.add(name)
+        return moving
+
+    def begin(self) -> None:
+        """Say that another batch comes."""
+        if self.still is not None:
+            self.still.forget()
 
     def _inputs(self, where: slice) -> Tensor:
         return self.examples.batch(where)[0].to(self.device)
@@ -403,12 +435,14 @@ class _Bench:
         for module in normalisation.layers(self.model).values():
             module.train(batch_statistics)
         keep_logits = _has_ends(points) and self.path.dimensions == 1
-        with self._shortcut(self.examples, len(points)):
+        writers = [functools.partial(self.write, at, found) for at, found in zip(points, statistics, strict=True)]
+        with self._shortcuts(self.examples, points, writers, statistics):
             for where in _slices(count, size):
+                self.begin()
                 lent = Lent(functools.partial(self._inputs, where))
                 targets = self.examples.targets[where].to(self.device, copy=True)
                 for index, at in enumerate(points):
-                    self.write(at, statistics[index])
+                    writers[index]()
                     outputs = self._outputs(lent.take(), batch_statistics)
                     found.loss[index, where] = losses.per_example(loss, outputs, targets).float().cpu().numpy()
                     wrong = losses.error(outputs, targets)

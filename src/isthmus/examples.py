@@ -5,6 +5,7 @@ Pictures stay uint8 until a batch is taken. There are no data-loader processes a
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -110,11 +111,16 @@ class Examples:
             ready.mul_(augmenter.factors[where].view(-1, 1, 1, 1)).clamp_(max=255.0)
         if not self.mean:
             return ready.div_(255.0)
-        shape = (1, -1, 1, 1)
-        mean = torch.tensor(self.mean, dtype=torch.float64, device=raw.device)
-        std = torch.tensor(self.std, dtype=torch.float64, device=raw.device)
-        scale, shift = (1 / (255.0 * std)).float().view(shape), (mean / std).float().view(shape)
+        scale, shift = self._constants
         return ready.mul_(scale).sub_(shift)
+
+    @functools.cached_property
+    def _constants(self) -> tuple[Tensor, Tensor]:
+        """What a normalised batch is multiplied by, and what is then subtracted."""
+        shape, device = (1, -1, 1, 1), self.inputs.device
+        mean = torch.tensor(self.mean, dtype=torch.float64, device=device)
+        std = torch.tensor(self.std, dtype=torch.float64, device=device)
+        return (1 / (255.0 * std)).float().view(shape), (mean / std).float().view(shape)
 
 
 def _tensor(part: Any, name: str) -> Tensor:

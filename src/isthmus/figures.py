@@ -138,8 +138,13 @@ def _blocks(results: Results, folder: Path) -> list[Path]:
             plots.label(axes, title, f"alpha (0: {first}, 1: {second})", name)
         plots.legend(panels[0], title="variant" if "variant" in found.columns else "what moves")
         _legends(panels[2::2], title="what moves")
-        files += plots.save(figure, folder / f"path-{path.replace('->', '-to-')}-{split.replace(':', '-')}")
+        files += plots.save(figure, folder / f"path-{path.replace('->', '-to-')}-{_in_a_name(split)}")
     return files
+
+
+def _in_a_name(split: str) -> str:
+    """The name of a part of the data as it may stand in that of a file."""
+    return split.replace(":", "-").replace("/", "-")
 
 
 def _look(index: int) -> dict[str, Any]:

@@ -7,7 +7,7 @@ is the larger half of the work, and the same for every alpha.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import torch
 from torch import Tensor, nn
@@ -58,6 +58,10 @@ class FirstLayer:
         if any(parameter.dtype not in _EXACT_ENOUGH for parameter in module.parameters(recurse=False)):
             return None
         return cls(name, module, path)
+
+    def moves(self, moving: Collection[str]) -> bool:
+        """Whether any of the layer's own tensors is among these names."""
+        return any((f"{self.name}.{key}" if self.name else key) in moving for key in self.ends[0])
 
     def move(self, at: Coordinate) -> None:
         """Say at which point the model stands now."""

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from isthmus.nodes import Node, State, Train
+from isthmus.nodes import Choose, Node, State, Train
 from isthmus.store import Store
 
 __all__ = ["Plan", "on_the_way", "plan", "stale", "walk"]
@@ -154,7 +154,9 @@ def stale(targets: Iterable[Node], store: Store) -> list[str]:
     for key in _states(targets, store):
         if (record := store.record(key)) is None:
             continue
-        if any(held.get(ancestor, digest) != digest for ancestor, digest in record.ancestry.items()):
+        if record.kind == Choose.kind:
+            held[key] = record.digest
+        elif any(held.get(ancestor, digest) != digest for ancestor, digest in record.ancestry.items()):
             found[key] = None
         else:
             held[key] = record.digest
@@ -165,5 +167,5 @@ def _states(targets: Iterable[Node], store: Store) -> Iterator[str]:
     for key, node in walk(targets).items():
         if isinstance(node, Train):
             yield from reversed([way.key for way in on_the_way(node, store)])
-        if isinstance(node, State):
+        if isinstance(node, State | Choose):
             yield key

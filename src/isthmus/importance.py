@@ -1,15 +1,23 @@
-"""How much an example matters: EL2N scores, and the splits that they induce."""
+"""How much an example matters: scores by name, and the splits that they induce.
+
+A score reads one number an example from each network that it looks at, then combines those of all runs. What is read
+of logits is here, free of torch; the norms of gradients are those of :mod:`isthmus.gradients`. To add a score, write
+the two functions and name them in :data:`SCORES`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from isthmus.errors import BadInput
+from isthmus.errors import BadInput, UnknownName
 
-__all__ = ["el2n", "splits"]
+__all__ = ["SCORES", "Score", "average", "el2n", "forgetting", "right", "score", "splits"]
 
 
 def el2n(logits: Any, labels: Any) -> npt.NDArray[np.float64]:
@@ -48,6 +56,108 @@ def el2n(logits: Any, labels: Any) -> npt.NDArray[np.float64]:
     return scores
 
 
+def right(logits: Any, labels: Any) -> npt.NDArray[np.float64]:
+    """1 where the largest of an example's logits is that of its label (the first of equals), else 0.
+
+    Args:
+        logits: shape (examples, classes); NaN among them is never right.
+        labels: shape (examples,), integers in 0..classes-1.
+
+    >>> right([[0.5, 2.0], [0.5, 2.0]], [1, 0])
+    array([1., 0.])
+    """
+    values, wanted = _numbers(logits), np.asarray(_plain(labels))
+    if values.ndim != 2 or wanted.shape != values.shape[:1]:
+        raise BadInput(
+            "Right and wrong need logits of shape (examples, classes) and one label an example, found shapes"
+            f" {values.shape} and {wanted.shape}."
+        )
+    return np.where(np.isnan(values).any(axis=1), 0.0, values.argmax(axis=1) == wanted)
+
+
+def average(readings: Any) -> npt.NDArray[np.float64]:
+    """The mean over runs of what was read at the last look, shape (examples,).
+
+    Args:
+        readings: shape (runs, looks, examples).
+    """
+    last: npt.NDArray[np.float64] = _readings(readings)[:, -1].mean(axis=0)
+    return last
+
+
+def forgetting(readings: Any) -> npt.NDArray[np.float64]:
+    """How often an example goes from right to wrong between two looks, the mean over runs (Toneva 2019).
+
+    An example that a run never gets right counts as many times as there are looks, more than any other can have, so
+    that it ranks hardest. Toneva counts at each presentation of an example in a minibatch; here all examples are
+    looked at together, as a study does at the end of each epoch.
+
+    Args:
+        readings: shape (runs, looks, examples): 1 where the example is right, 0 where it is wrong, the looks of a run
+            in order.
+
+    Returns:
+        Counts, shape (examples,).
+
+    >>> forgetting([[[1, 0, 1], [0, 0, 1], [1, 0, 1], [0, 0, 1]]])
+    array([2., 4., 0.])
+    """
+    seen = _readings(readings)
+    lost = ((seen[:, :-1] == 1.0) & (seen[:, 1:] == 0.0)).sum(axis=1, dtype=np.float64)
+    never = ~(seen == 1.0).any(axis=1)
+    counts: npt.NDArray[np.float64] = np.where(never, float(seen.shape[1]), lost).mean(axis=0)
+    return counts
+
+
+def _readings(values: Any) -> npt.NDArray[np.float64]:
+    found = _numbers(values)
+    if found.ndim != 3 or not all(found.shape[:2]):
+        raise BadInput(f"Expected readings of shape (runs, looks, examples), at least one look, found {found.shape}.")
+    return found
+
+
+@dataclass(frozen=True)
+class Score:
+    """How a score is taken.
+
+    Attributes:
+        combine: the scores, from readings of shape (runs, looks, examples).
+        read: (logits, labels) -> one number an example of one network; None: the norm of the gradient is read.
+        every_epoch: it follows training, and looks at the end of each epoch.
+        passes: what a network costs, in forward passes of each example.
+    """
+
+    combine: Callable[[Any], npt.NDArray[np.float64]]
+    read: Callable[[Any, Any], npt.NDArray[np.float64]] | None = None
+    every_epoch: bool = False
+    passes: float = 1.0
+
+
+SCORES: Mapping[str, Score] = MappingProxyType(
+    {
+        "el2n": Score(average, el2n),
+        "grand": Score(average, passes=3.0),
+        "forgetting": Score(forgetting, right, every_epoch=True),
+    }
+)
+"""Every score by name: ``el2n`` and ``grand`` (Paul 2021), ``forgetting`` (Toneva 2019).
+
+All look at un-augmented examples through networks in eval mode, in which one example does not act on another through
+the statistics of a batch.
+"""
+
+
+def score(name: str) -> Score:
+    """The score of a name.
+
+    Raises:
+        UnknownName: there is none, with the nearest name.
+    """
+    if name not in SCORES:
+        raise UnknownName("score", name, SCORES)
+    return SCORES[name]
+
+
 def _numbers(values: Any) -> npt.NDArray[np.float64]:
     try:
         return np.asarray(_plain(values), dtype=np.float64)
@@ -65,7 +175,8 @@ def _plain(values: Any) -> Any:
 def splits(scores: Any, parts: int) -> list[npt.NDArray[np.int64]]:
     """The indices of ``parts`` equal parts by rank of the score, the easiest (lowest) first.
 
-    Parts differ in size by one at most; examples with equal scores keep their order.
+    Parts differ in size by one at most; examples with equal scores keep their order (a count of few values, such as
+    ``forgetting``, has many of them: parts next to each other may then hold equal scores).
 
     Raises:
         BadInput: fewer than 1 part, more parts than examples, or scores that are no list of numbers.

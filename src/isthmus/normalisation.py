@@ -101,6 +101,7 @@ def collect(
     batch: int,
     examples: int,
     forward: Callable[[nn.Module, Tensor], Tensor],
+    begin: Callable[[], None] = lambda: None,
 ) -> list[Statistics]:
     """The statistics of several networks, gathered in one reading of the data.
 
@@ -113,6 +114,7 @@ def collect(
         examples: how many examples to read at most. A last batch of one example is left out where a layer would
             see a single value of each channel in it, which has no variance.
         forward: runs the model on a batch.
+        begin: called before each batch.
 
     Raises:
         BadInput: fewer than two examples, or batches of fewer; a layer that met no data.
@@ -124,10 +126,11 @@ def collect(
         raise BadInput(
             f"Normalisation statistics need at least 2 examples a batch, found {count} in batches of {batch}."
         )
-    for begin in range(0, count, batch):
-        where = slice(begin, min(begin + batch, count))
-        if where.stop - begin == 1 and any(pool.count <= begin for pool in pools[0].values()):
+    for first in range(0, count, batch):
+        where = slice(first, min(first + batch, count))
+        if where.stop - first == 1 and any(pool.count <= first for pool in pools[0].values()):
             break
+        begin()
         lent = Lent(functools.partial(_inputs, data, where))
         for write, pool in zip(writers, pools):
             write()

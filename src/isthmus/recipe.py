@@ -26,12 +26,13 @@ class ByBlock(Spec):
     """Another learning rate or weight decay for some blocks of a network.
 
     ``blocks`` are names of blocks or of parts of them, or globs on tensor names; expanding a study makes globs of
-    them all. ``factor`` multiplies the learning rate of the schedule; with 0 these parameters stay as they are,
-    bit for bit (the running statistics of normalisation layers are no parameters and go on). ``weight_decay`` takes
-    the place of the optimiser's.
+    them all. "barrier" and "no barrier" stand for those blocks that show one in a study's base run and those that
+    show none (see ``[choose]``). ``factor`` multiplies the learning rate of the schedule; with 0 these parameters
+    stay as they are, bit for bit (the running statistics of normalisation layers are no parameters and go on).
+    ``weight_decay`` takes the place of the optimiser's.
     """
 
-    blocks: Annotated[tuple[str, ...], Field(min_length=1)]
+    blocks: Literal["barrier", "no barrier"] | Annotated[tuple[str, ...], Field(min_length=1)]
     factor: Rate = 1.0
     weight_decay: Rate | None = None
 

@@ -12,15 +12,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
-from itertools import pairwise
 from types import MappingProxyType
 from typing import Annotated, Any, ClassVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, WithJsonSchema
 
 from isthmus.errors import BadInput
 
-__all__ = ["AlphasField", "Duration", "DurationField", "Spec", "alphas"]
+__all__ = ["Duration", "DurationField", "Spec"]
 
 
 class Spec(BaseModel):
@@ -95,26 +94,3 @@ DurationField = Annotated[
     Duration, BeforeValidator(_duration), PlainSerializer(str), WithJsonSchema({"type": "string"})
 ]
 """A field of a :class:`Spec` that takes ``"160ep"`` or ``"500it"``."""
-
-
-def _rising(value: int | tuple[float, ...]) -> int | tuple[float, ...]:
-    if isinstance(value, tuple) and (
-        len(value) < 2 or value[0] != 0 or value[-1] != 1 or any(b <= a for a, b in pairwise(value))
-    ):
-        raise ValueError("expected alphas that rise from 0 to 1")
-    return value
-
-
-AlphasField = Annotated[
-    Annotated[int, Field(ge=2)] | tuple[Annotated[float, Field(allow_inf_nan=False)], ...], AfterValidator(_rising)
-]
-"""A field of a :class:`Spec` that takes points on a path: how many at equal distances, or which."""
-
-
-def alphas(points: int | tuple[float, ...]) -> tuple[float, ...]:
-    """The points that an :data:`AlphasField` stands for.
-
-    >>> alphas(3), alphas((0.0, 0.3, 1.0))
-    ((0.0, 0.5, 1.0), (0.0, 0.3, 1.0))
-    """
-    return points if isinstance(points, tuple) else tuple(index / (points - 1) for index in range(points))

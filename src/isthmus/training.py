@@ -11,10 +11,10 @@ forward pass to the next (a plain attribute, a buffer that is not persistent) be
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
@@ -22,18 +22,22 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from isthmus import generators, losses
+from isthmus import generators, losses, optimizers
 from isthmus.errors import BadInput
 from isthmus.examples import Augmenter, Examples
 from isthmus.networks import NetworkState, forward, load_into, private_copy
 from isthmus.noise import Noise
-from isthmus.recipe import Optimizer, Recipe, Until
+from isthmus.recipe import Recipe, Until
 from isthmus.weights import Weights
 
-__all__ = ["Log", "accuracy", "train"]
+__all__ = ["EachEpoch", "Log", "Watch", "accuracy", "train"]
 
+Losses = npt.NDArray[np.float32]
 Watch = Callable[[int], bool]
 """Called with the step reached; True stops there."""
+
+EachEpoch = Callable[[int, Losses, Callable[[], NetworkState]], bool]
+"""Called with the step reached, the losses so far, and a function that returns the state there; True stops there."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,7 @@ class Log:
     ``reached`` says whether an :class:`~isthmus.recipe.Until` was met (None where there was none).
     """
 
-    losses: npt.NDArray[np.float32]
+    losses: Losses
     seconds: float
     examples: int
     stopped: bool = False
@@ -66,6 +70,7 @@ def train(
     test_data: Any = None,
     device: torch.device | str = "cpu",
     watch: Watch | None = None,
+    each_epoch: EachEpoch | None = None,
 ) -> tuple[NetworkState, Log]:
     """The state at step ``stop`` of the network that is at ``start``, and what training logged.
 
@@ -83,6 +88,8 @@ def train(
         test_data: the examples that ``until`` looks at if it is ``on="test"``.
         device: where to train.
         watch: called after each step with the step reached; if it returns True, training stops there.
+        each_epoch: called at each epoch's end before ``stop`` with the step reached, the loss of every step so far and
+            a function that returns the state there (a copy, which may be kept); if it returns True, training stops.
 
     Returns:
         The new state (on the CPU, sharing no memory with ``state``) and the log.
@@ -103,26 +110,41 @@ def train(
     rates = recipe.rates(start, stop, run.steps_per_epoch) if rates is None else np.asarray(rates, dtype=np.float64)
     if rates.shape != (stop - start,):
         raise BadInput(f"Training from {start} to {stop} needs {stop - start} rates, found shape {rates.shape}.")
-    began, values, reached, stopped = time.perf_counter(), [], None if until is None else False, False
+    began, reached, stopped = time.perf_counter(), None if until is None else False, False
+    noted = _Losses()
     judged = Examples.of(test_data if until and until.on == "test" else data).to(run.device) if until else None
     without_callers = torch.autocast(run.device.type, enabled=False)  # it would act on backward passes
     with generators.forked(run.device), _deterministic(run.device), without_callers:
         for step, rate in enumerate(rates.tolist(), start=start):
-            values.append(run.step(step, rate))
-            if until is not None and judged is not None and (step + 1) % run.steps_per_epoch == 0:
+            noted.add(run.step(step, rate))
+            at_end = (step + 1) % run.steps_per_epoch == 0
+            if until is not None and judged is not None and at_end:
                 reached = accuracy(run.model, judged) >= until.accuracy
                 run.model.train()
             stopped = bool(watch and watch(step + 1)) and step + 1 < stop
+            if each_epoch is not None and at_end and not (stopped or reached) and step + 1 < stop:
+                stopped = each_epoch(step + 1, noted.values(), functools.partial(run.state, step + 1))
             if stopped or reached:
                 break
-    log = Log(
-        torch.stack(values).float().cpu().numpy() if values else np.zeros(0, np.float32),
-        time.perf_counter() - began,
-        run.seen,
-        stopped,
-        reached,
-    )
-    return run.state(start + len(values)), log
+    log = Log(noted.values(), time.perf_counter() - began, run.seen, stopped, reached)
+    return run.state(start + len(log.losses)), log
+
+
+class _Losses:
+    """The loss of each step, brought over from the device an epoch at a time: each look would wait for it."""
+
+    def __init__(self) -> None:
+        self.known: list[Losses] = []
+        self.new: list[Tensor] = []
+
+    def add(self, loss: Tensor) -> None:
+        self.new.append(loss)
+
+    def values(self) -> Losses:
+        if self.new:
+            self.known.append(torch.stack(self.new).float().cpu().numpy())
+            self.new = []
+        return np.concatenate(self.known) if self.known else np.zeros(0, np.float32)
 
 
 class _Run:
@@ -145,8 +167,7 @@ class _Run:
         self.names = {name: p for name, p in self.model.named_parameters() if p.requires_grad}
         if not self.names:
             raise BadInput(f"The model {type(model).__name__} has no parameter that requires a gradient to train.")
-        self.optimizer = _optimizer(recipe.optimizer, _groups(recipe.optimizer, self.names))
-        _restore(self.optimizer, self.names, state.optimizer, _slots(recipe.optimizer))
+        self.optimizer = optimizers.build(recipe.optimizer, self.names, state.optimizer)
         self.steps_per_epoch = recipe.steps_per_epoch(len(data))
         self.epoch, self.seen, self.checked = -1, 0, False
 
@@ -178,6 +199,7 @@ class _Run:
         if not self.checked:
             self._check_gradients()
         self.checked = True
+        optimizers.fill_gaps(self.optimizer)
         self.optimizer.step()
         self.seen += len(where)
         return loss.detach()
@@ -202,90 +224,13 @@ class _Run:
         """The state as it stands, copied to the CPU."""
         weights = Weights.from_module(self.model)
         own = weights.like({name: _portable(tensor) for name, tensor in weights.items()})
-        slots = {
-            name: {
-                slot: _portable(value)
-                for slot, value in self.optimizer.state[parameter].items()
-                if isinstance(value, Tensor)
-            }
-            for name, parameter in self.names.items()
-        }
-        return NetworkState(own, {name: found for name, found in slots.items() if found}, step)
+        slots = optimizers.buffers(self.optimizer, self.names)
+        ours = {name: {slot: _portable(value) for slot, value in found.items()} for name, found in slots.items()}
+        return NetworkState(own, ours, step)
 
 
 def _portable(tensor: Tensor) -> Tensor:
     return tensor.detach().to("cpu", memory_format=torch.contiguous_format, copy=True)
-
-
-def _groups(spec: Optimizer, names: Mapping[str, nn.Parameter]) -> list[dict[str, Any]]:
-    """The parameters by the rule of ``by_block`` that is theirs; what a rule freezes is in none and has no gradient."""
-    left, groups = dict(names), []
-    for rule in spec.by_block:
-        for glob in rule.blocks:
-            if not any(fnmatchcase(name, glob) for name in names):
-                raise BadInput(
-                    f"The optimiser's by_block names {glob!r}, which matches no trained parameter"
-                    f" (such as {next(iter(names))})."
-                )
-        own = [left.pop(name) for name in list(left) if any(fnmatchcase(name, glob) for glob in rule.blocks)]
-        decay = spec.weight_decay if rule.weight_decay is None else rule.weight_decay
-        if rule.factor:
-            groups.append({"params": own, "factor": rule.factor, "weight_decay": decay})
-        else:
-            for parameter in own:
-                parameter.requires_grad_(False)
-    groups.append({"params": list(left.values()), "factor": 1.0, "weight_decay": spec.weight_decay})
-    found = [group for group in groups if group["params"]]
-    if not found:
-        raise BadInput("The optimiser's by_block freezes every parameter of the model, so there is nothing to train.")
-    return found
-
-
-def _optimizer(spec: Optimizer, parameters: list[dict[str, Any]]) -> torch.optim.Optimizer:
-    if spec.name == "sgd":
-        return torch.optim.SGD(
-            parameters,
-            lr=spec.lr,
-            momentum=spec.momentum,
-            nesterov=spec.nesterov,
-            weight_decay=spec.weight_decay,
-        )
-    kind = torch.optim.Adam if spec.name == "adam" else torch.optim.AdamW
-    return kind(parameters, lr=spec.lr, betas=spec.betas, eps=spec.eps, weight_decay=spec.weight_decay)
-
-
-def _slots(spec: Optimizer) -> set[str]:
-    """What the optimiser keeps for a parameter that it has updated."""
-    if spec.name == "sgd":
-        return {"momentum_buffer"} if spec.momentum else set()
-    return {"step", "exp_avg", "exp_avg_sq"}
-
-
-def _listed(slots: Mapping[str, Tensor]) -> str:
-    return ", ".join(f"{slot} of shape {tuple(tensor.shape)}" for slot, tensor in sorted(slots.items()))
-
-
-def _restore(
-    optimizer: torch.optim.Optimizer,
-    names: Mapping[str, nn.Parameter],
-    slots: Mapping[str, Mapping[str, Tensor]],
-    wanted: set[str],
-) -> None:
-    """Hand the optimiser its buffers, each in the memory format of its parameter."""
-    for name, found in slots.items():
-        if name not in names:
-            raise BadInput(f"The state has optimiser buffers for {name!r}, which the model does not train.")
-        parameter = names[name]
-        if set(found) != wanted or any(s != "step" and t.shape != parameter.shape for s, t in found.items()):
-            raise BadInput(
-                f"The state's optimiser buffers for {name!r} ({_listed(found)}) are not those of the recipe's optimiser"
-                f" ({', '.join(sorted(wanted)) or 'none'}, each of shape {tuple(parameter.shape)}):"
-                " reset them (state.without_buffers())."
-            )
-        optimizer.state[parameter] = {
-            slot: value.clone() if slot == "step" else torch.empty_like(parameter).copy_(value).detach()
-            for slot, value in found.items()
-        }
 
 
 @contextlib.contextmanager

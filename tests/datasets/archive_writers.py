@@ -7,6 +7,7 @@ import io
 import pickle
 import struct
 import tarfile
+import zipfile
 import zlib
 from pathlib import Path
 from typing import Any
@@ -139,6 +140,55 @@ def png(pixels: Bytes) -> bytes:
         struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
     )
     return b"\x89PNG\r\n\x1a\n" + b"".join(checked)
+
+
+TINY_WNIDS = ("n07654321", "n01234567", "n04444444")
+
+
+def tiny_files() -> dict[str, bytes]:
+    """A small Tiny ImageNet by path: three classes of two pictures, and four for test."""
+    base = "tiny-imagenet-200"
+    rows = [(number, TINY_WNIDS[label]) for number, label in ((3, 2), (0, 1), (2, 0), (1, 2))]
+    files = {
+        f"{base}/train/{wnid}/images/{wnid}_{number}.JPEG": png(drawn(10 * label + number, 64, 64, 3))
+        for label, wnid in enumerate(TINY_WNIDS)
+        for number in range(2)
+    }
+    files |= {f"{base}/val/images/val_{number}.JPEG": png(drawn(90 + number, 64, 64, 3)) for number, _ in rows}
+    notes = "".join(f"val_{number}.JPEG\t{wnid}\t0\t32\t44\t62\n" for number, wnid in rows)
+    return files | {
+        f"{base}/val/val_annotations.txt": notes.encode(),
+        f"{base}/wnids.txt": "\n".join(TINY_WNIDS).encode(),
+        f"{base}/words.txt": f"{TINY_WNIDS[1]}\tred fox, Vulpes vulpes\n".encode(),
+    }
+
+
+def cinic_files() -> dict[str, bytes]:
+    """A small CINIC-10 by path, in no folder of its own: two pictures a class in each part."""
+    classes = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+    names = [f"{part}/{name}/{n}.png" for part in ("test", "train", "valid") for name in classes for n in "ab"]
+    return {"README": b"CINIC-10"} | {name: png(drawn(i, 32, 32, 3)) for i, name in enumerate(names)}
+
+
+def tar_gz(files: dict[str, bytes]) -> bytes:
+    """With a member for each folder, as tar makes it of a folder."""
+    stream = io.BytesIO()
+    folders = {str(parent) for name in files for parent in Path(name).parents}
+    with tarfile.open(fileobj=stream, mode="w:gz", compresslevel=1) as archive:
+        for name in sorted(folders | set(files)):
+            member = tarfile.TarInfo(f"./{name}" if name != "." else ".")
+            member.type = tarfile.DIRTYPE if name in folders else tarfile.REGTYPE
+            member.size = len(files.get(name, b""))
+            archive.addfile(member, io.BytesIO(files.get(name, b"")))
+    return stream.getvalue()
+
+
+def zipped(files: dict[str, bytes]) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return stream.getvalue()
 
 
 def write_pictures(base: Path, pictures: dict[str, Bytes]) -> None:

@@ -131,7 +131,7 @@ def test_spiral_seeds_and_splits_are_apart() -> None:
     [
         ({"train": 0}, "argument train: input should be greater than or equal to 1, found 0."),
         ({"seed": 1.5}, "argument seed: input should be a valid integer, found 1.5."),
-        ({"tets": 4}, "takes no argument 'tets'; did you mean \"test\"? Known: examples, per_class,"),
+        ({"tets": 4}, "takes no argument 'tets'; did you mean \"test\"? Known: examples, part, per_class,"),
     ],
 )
 def test_bad_spiral_options(options: dict[str, Any], expected: str) -> None:

@@ -366,7 +366,9 @@ def test_choices_of_the_top_of_a_path(store: Store) -> None:
         with pytest.raises(BadInput) as caught:
             Workshop(store, Setting()).compute(top(offset))
         assert str(caught.value) == f"There is no grid point {offset:+d} from the top of the path at index {index}."
-    with pytest.raises(BadInput, match=r"^There is no rule 'tops'; did you mean \"top\"\? Known: splits, top\.$"):
+    with pytest.raises(
+        BadInput, match=r"^There is no rule 'tops'; did you mean \"top\"\? Known: blocks, splits, top\.$"
+    ):
         Workshop(store, Setting()).compute(replace(top(), rule="tops"))
 
 

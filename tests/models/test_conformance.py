@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from isthmus import models
+from isthmus import gradients, models
 from isthmus.errors import BadInput, UnknownName
 
 EVERY = pytest.mark.parametrize("name", models.names())
@@ -190,3 +190,17 @@ def test_parameter_counts_are_the_published_ones(name: str, arguments: dict[str,
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:
     with pytest.raises(UnknownName, match=r"^There is no model named 'lenet'; did you mean \"lenet5\"\? Known: .*mlp"):
         models.build("lenet")
+
+
+@EVERY
+def test_gradients_of_single_examples_are_found_in_batches(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, inputs = example(name)
+    labels = torch.tensor([2, 0, 6, 2, 5])
+    monkeypatch.delattr(gradients, "_one_by_one")
+    found = gradients.norms(model, (inputs, labels))
+    model.eval()
+    for index in range(BATCH):
+        loss = torch.nn.functional.cross_entropy(model(inputs[index : index + 1]), labels[index : index + 1])
+        own = torch.autograd.grad(loss, list(model.parameters()))
+        norm = float(torch.stack([gradient.square().sum() for gradient in own]).sum().sqrt())
+        assert found[index] == pytest.approx(norm, rel=1e-9)  # float64 through many layers

@@ -96,6 +96,21 @@ def test_pooled_convolution_is_a_convolution_then_a_pool(
         torch.testing.assert_close(layer(picture), expected, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize(("height", "width", "padding"), [(8, 10, 0), (6, 8, 2), (7, 10, 1), (9, 9, 2)])
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_pooled_convolution_has_the_gradients_of_a_convolution_then_a_pool(
+    height: int, width: int, padding: int, channels_last: bool
+) -> None:
+    torch.manual_seed(5)
+    layer = PooledConv2d(3, 4, 5, padding=padding).double()
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    x = torch.randn(2, 3, height, width, dtype=torch.float64).to(memory_format=layout).requires_grad_()
+    expected = F.avg_pool2d(F.conv2d(x, layer.weight, layer.bias, padding=padding), 2)
+    found = layer(x)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+    _same_gradients(found, expected, [x, *layer.parameters()])
+
+
 @pytest.mark.parametrize("channels", [1, 4, 6, 12])
 def test_strided_pointwise_convolution_is_the_frameworks(channels: int) -> None:
     torch.manual_seed(4)
@@ -104,8 +119,11 @@ def test_strided_pointwise_convolution_is_the_frameworks(channels: int) -> None:
     expected = F.conv2d(x, layer.weight, layer.bias, stride=(2, 3))
     found = layer(x)
     torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+    _same_gradients(found, expected, [x, *layer.parameters()])
+
+
+def _same_gradients(found: torch.Tensor, expected: torch.Tensor, parameters: list[torch.Tensor]) -> None:
     upstream = torch.randn_like(expected)
-    parameters = [x, *layer.parameters()]
     for ours, theirs in zip(
         torch.autograd.grad(found, parameters, upstream),
         torch.autograd.grad(expected, parameters, upstream),

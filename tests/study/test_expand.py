@@ -293,6 +293,19 @@ def test_every_part_of_the_data_is_measured_as_the_study_says() -> None:
     assert plain.alphas == (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
+def test_a_random_part_of_the_data_and_only_the_problem_that_it_has() -> None:
+    whole, part = (expand(branch(*sets)).data for sets in ((), ("data.part=[2, 3]", "data.split_seed=4")))
+    assert part.train == (2 * whole.train) // 3 - whole.train // 3
+    assert part.test == whole.test
+    for sets, told in (
+        (("data.part=[3, 2]",), "data.part: Data set spiral: expected part = [i, n] with i at most n"),
+        (("data.part=[2, 3]", "data.examples=150"), "data: Data set spiral: examples must be at most "),
+    ):
+        with pytest.raises(BadStudy) as caught:
+            expand(branch(*sets, "data.split_seed=4"))
+        assert [problem[: len(told)] for problem in caught.value.problems] == [told]
+
+
 def test_precision_auto_is_resolved_when_nodes_are_named() -> None:
     def children(study: Any, **options: Any) -> list[Train]:
         return trains(ends(expand(study, **options).requests[0]))

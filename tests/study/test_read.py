@@ -49,8 +49,8 @@ def test_every_problem_is_told_at_once() -> None:
         "recipe.batch_size: expected a whole number, found 'none'.",
         'recipe.batchsize: unknown field; did you mean "batch_size"? Known: augment, batch_size, drop_last, loss,'
         " optimizer, precision, schedule.",
-        'trian: unknown field; did you mean "variants"? Known: branch, data, evaluate, family, merge, model, name,'
-        " recipe, seeds, start, variants.",
+        'trian: unknown field; did you mean "variants"? Known: branch, choose, data, evaluate, family, merge, model,'
+        " name, recipe, seeds, start, variants.",
     ]
 
 
@@ -147,7 +147,7 @@ def test_what_is_wrong_with_a_field(text: str, tmp_path: Path) -> None:
         ("train.until.accuracy=2", "train.until.accuracy: expected a number of at most 1, found 2."),
         (
             "branch.at=['1ep']",
-            'branch: unknown field; did you mean "train"? Known: data,',
+            'branch: unknown field; did you mean "train"? Known: choose, data,',
         ),
     ],
 )

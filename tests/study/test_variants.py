@@ -21,7 +21,7 @@ from isthmus.study import BranchStudy, Results, Study, expand, from_mapping, loa
 from isthmus.study.overlay import laid_over, undotted
 from isthmus.study.read import override
 from isthmus.tables import Table
-from small_studies import BRANCH, PER_EPOCH, TO_FINAL, branch, data, recipe, to_final, write
+from small_studies import BRANCH, PER_EPOCH, TO_FINAL, Told, branch, data, recipe, to_final, write
 
 CHANGES: dict[str, dict[str, Any]] = {
     "base": {},
@@ -212,6 +212,35 @@ def test_the_tables_are_those_of_the_variants_one_under_the_other(family: str, t
     assert [row["variant"] for row in found["starts"]] == ["layer 1 anew"]
     assert found.parameters is None
     assert ran(varied(content, {"base": {}, "more": CHANGES["more"]}), store).parameters == 7 * 3 + 2 * 8
+
+
+def test_what_variants_choose_is_their_own(tmp_path: Path) -> None:
+    rule = {"blocks": "barrier", "factor": 0.5}
+    scores = {"at": "1ep", "runs": 1, "splits": 2}
+    changes = {"base": {}, "scored": {"evaluate.scores": scores}, "by barrier": {"recipe.optimizer.by_block": [rule]}}
+    changes["from a start"] = {**changes["by barrier"], "start": {"pretrain": {"to": "1ep", "recipe": NO_RULES}}}
+    told = Told()
+    found = study.run(varied(changes=changes), tmp_path, workers=0, threads=1, display=told)
+    for table, names in {
+        "chosen": ("by barrier", "from a start"),
+        "splits": ("scored",),
+        "scores": ("scored",),
+    }.items():
+        assert tuple(dict.fromkeys(found[table]["variant"])) == names
+    assert [line.partition(":")[0] for line in told.lines] == ["by barrier", "from a start"]
+    whole = found.expansion.variants["from a start"]
+    assert whole.chosen is not None
+    (base,) = (end for end in whole.chosen.source.path.ends[1:])  # the run whose barriers are looked at
+    assert base.root.key == whole.sources[0][1].state.key
+    (final,) = (request.measure.path.ends[1] for request in whole.requests)
+    assert base.noise == final.noise
+    with pytest.raises(
+        BadStudy, match=r"^variants\.a\.start\.pretrain\.recipe\.optimizer\.by_block: expected rules for blo"
+    ):
+        expand(varied(changes={"a": {**changes["by barrier"], "start": {"pretrain": {"to": "1ep"}}}}))
+
+
+NO_RULES = {"optimizer": {"by_block": []}}
 
 
 def test_what_differs_between_variants_is_asked_for_by_variant() -> None:

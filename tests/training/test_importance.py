@@ -1,8 +1,9 @@
-"""EL2N against its definition and closed forms, and splits by rank."""
+"""EL2N against its definition and closed forms, forgetting, and splits by rank."""
 
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from isthmus.errors import BadInput
-from isthmus.importance import el2n, splits
+from isthmus.errors import BadInput, UnknownName
+from isthmus.importance import average, el2n, forgetting, right, score, splits
 
 seeds = st.integers(0, 10**6)
 
@@ -122,3 +123,44 @@ def test_examples_without_a_score_are_the_hardest() -> None:
 def test_splits_that_there_are_none_of(scores: Any, parts: Any) -> None:
     with pytest.raises(BadInput, match="from 1 to the number of scores"):
         splits(scores, parts)
+
+
+# --- what follows training
+
+
+@given(seeds, st.integers(1, 4), st.integers(1, 7), st.integers(1, 9))
+def test_forgetting_counts_what_is_lost_between_looks(seed: int, runs: int, looks: int, examples: int) -> None:
+    seen = np.random.default_rng(seed).integers(0, 2, (runs, looks, examples))
+    expected = []
+    for example in range(examples):
+        counts = []
+        for run in range(runs):
+            own = seen[run, :, example].tolist()
+            lost = sum(1 for now, then in pairwise(own) if now and not then)
+            counts.append(lost if any(own) else looks)
+        expected.append(sum(counts) / runs)
+    assert forgetting(seen).tolist() == pytest.approx(expected, rel=1e-15)  # a sum of small integers, divided
+
+
+def test_what_was_never_right_ranks_hardest() -> None:
+    flickering, lost, kept, never, learnt = [1, 0, 1, 0, 1, 0], [1] * 5 + [0], [1] * 6, [0] * 6, [0] * 5 + [1]
+    seen = np.array([flickering, lost, kept, never, learnt]).T[None]
+    assert forgetting(seen).tolist() == [3.0, 1.0, 0.0, 6.0, 0.0]
+    assert average(seen).tolist() == [0.0, 0.0, 1.0, 0.0, 1.0]  # at the last look
+
+
+def test_right_is_the_first_of_the_largest_logits() -> None:
+    logits = [[0.5, 2.0, 1.0], [3.0, 3.0, 1.0], [math.nan, 9.0, 1.0], [-1.0, -2.0, math.inf]]
+    assert right(logits, [1, 0, 1, 2]).tolist() == [1.0, 1.0, 0.0, 1.0]
+    assert right(logits, [2, 1, 0, 0]).tolist() == [0.0] * 4
+    assert right(torch.tensor(logits), torch.tensor([1, 0, 1, 2])).tolist() == [1.0, 1.0, 0.0, 1.0]
+
+
+def test_readings_that_are_none() -> None:
+    with pytest.raises(BadInput, match=r"logits of shape \(examples, classes\) .* found shapes \(2,\) and \(2,\)"):
+        right([1.0, 2.0], [0, 1])
+    for wrong in (np.zeros((2, 3)), np.zeros((0, 2, 3)), np.zeros((2, 0, 3))):
+        with pytest.raises(BadInput, match=r"readings of shape \(runs, looks, examples\), at least one look, found"):
+            forgetting(wrong)
+    with pytest.raises(UnknownName, match=r"^There is no score named 'eln2'; did you mean \"el2n\"\? Known: el2n, "):
+        score("eln2")

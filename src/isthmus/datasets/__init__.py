@@ -10,6 +10,7 @@ Names are compared without case, ``-``, ``_`` and spaces. Nothing here imports t
 from __future__ import annotations
 
 import functools
+import inspect
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,9 +21,10 @@ from isthmus import registry, usercode
 from isthmus.datasets import altering
 from isthmus.datasets.dataset import DataSet, Split
 from isthmus.datasets.files import VARIABLE
+from isthmus.datasets.sources import Source
 from isthmus.registry import canonical_name
 
-__all__ = ["DataSet", "Entry", "Split", "canonical_name", "describe", "load", "names"]
+__all__ = ["DataSet", "Entry", "Source", "Split", "canonical_name", "describe", "entry", "load", "names"]
 
 
 @dataclass(frozen=True)
@@ -30,13 +32,17 @@ class Entry:
     """A data set: how it is loaded, one sentence about it, and where its files come from.
 
     ``load`` takes the data folder (None for none named) and keyword options with defaults, annotated with
-    the types that are accepted. The entry's name is the name of its file.
+    the types that are accepted. The entry's name is the name of its file. ``sources`` are the files that can be
+    fetched for it, all of which it needs; ``digest`` is that of the published data, loaded without options, where it
+    is known.
     """
 
     load: Callable[..., DataSet]
     summary: str
     needs_files: bool
     where: str
+    sources: tuple[Source, ...] = ()
+    digest: str | None = None
 
 
 def names() -> tuple[str, ...]:
@@ -46,16 +52,27 @@ def names() -> tuple[str, ...]:
 
 def describe(name: str) -> str:
     """One line: what the data set is, its options with their defaults, and where its files come from."""
-    entry = registry.find("data set", name, _entries())
-    return f"{registry.summarise(entry.summary, entry.load, besides=('root',))} {entry.where}"
+    found = entry(name)[1]
+    return f"{registry.summarise(found.summary, found.load, besides=('root',))} {found.where}"
+
+
+def entry(name: str) -> tuple[str, Entry]:
+    """(the name as its file has it, the entry) of the data set that a name, in any spelling, stands for.
+
+    Raises:
+        UnknownName: for a name that nothing answers to.
+    """
+    found = registry.find("data set", name, _entries())
+    return next(known for known, one in _entries().items() if one is found), found
 
 
 def load(name: str, /, root: str | os.PathLike[str] | None = None, **options: Any) -> DataSet:
     """The data set of this name, from files under ``root`` where it needs any.
 
     ``root`` is the environment variable ``ISTHMUS_DATA`` unless given. Every set also takes the options of
-    :func:`isthmus.datasets.altering.alter`: ``examples``, ``per_class``, ``random_labels``. A data set of your own
-    code is named ``package.module:function``; see :func:`isthmus.datasets.own.load`.
+    :func:`isthmus.datasets.altering.alter`: ``part``, ``split_seed``, ``examples``, ``per_class``, ``random_labels``
+    and ``size``; one that it has an option of the same name for is its own. A data set of your own code is named
+    ``package.module:function``; see :func:`isthmus.datasets.own.load`.
 
     Raises:
         UnknownName: for a name that nothing answers to.
@@ -64,19 +81,27 @@ def load(name: str, /, root: str | os.PathLike[str] | None = None, **options: An
         BadData: when a file is malformed.
     """
     what = f"Data set {name}"
-    set_options, common = altering.split_options(options)
-    alterations = registry.accept_values(what, altering.alter, common, besides=("found",))
     named = os.environ.get(VARIABLE) if root is None else root
     folder = None if named is None else Path(named).expanduser()
+    loader = usercode.load(name) if usercode.is_user_code(name) else entry(name)[1].load
+    set_options, common = altering.split_options(options, besides=_parameters(loader))
+    alterations = registry.accept_values(what, altering.alter, common, besides=("found",))
     if usercode.is_user_code(name):
         from isthmus.datasets import own
 
         found = own.load(name, folder, set_options, also=altering.OPTIONS)
     else:
-        entry = registry.find("data set", name, _entries())
-        accepted = registry.accept_values(what, entry.load, set_options, besides=("root",), also=altering.OPTIONS)
-        found = entry.load(folder, **accepted)
+        accepted = registry.accept_values(what, loader, set_options, besides=("root",), also=altering.OPTIONS)
+        found = loader(folder, **accepted)
     return altering.alter(found, **alterations) if alterations else found
+
+
+def _parameters(loader: object) -> tuple[str, ...]:
+    """The names that it takes by keyword; those that ``**options`` would take do not count."""
+    if not callable(loader):
+        return ()
+    found = inspect.signature(loader).parameters.values()
+    return tuple(one.name for one in found if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY))
 
 
 @functools.cache

@@ -15,6 +15,7 @@ import numpy as np
 from isthmus.datasets.cifar_pickle import Batch
 from isthmus.datasets.dataset import Split, check_labels
 from isthmus.datasets.files import missing, read
+from isthmus.datasets.sources import Source
 from isthmus.errors import BadData
 
 __all__ = ["Family", "File", "Version", "join", "parse_binary"]
@@ -47,12 +48,29 @@ class Family:
         title: the set's, as people write it.
         versions: in the order in which they are looked for.
         published: the MD5 sums of archives and files by their name, as far as they are known.
+        size: the bytes of the first version's archive.
     """
 
     name: str
     title: str
     versions: tuple[Version, ...]
     published: Mapping[str, str]
+    size: int
+
+    @property
+    def source(self) -> Source:
+        """The archive of the first version, which is the one that is fetched."""
+        version = self.versions[0]
+        sums = {name: f"md5:{digits}" for name, digits in self.published.items()}
+        return Source(
+            version.archive,
+            (f"https://www.cs.toronto.edu/~kriz/{version.archive}",),
+            sums[version.archive],
+            version.folder,
+            size=self.size,
+            unpack=True,
+            members={name: sums[name] for name in version.files if name in sums},
+        )
 
     @property
     def where(self) -> str:

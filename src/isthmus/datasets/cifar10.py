@@ -33,7 +33,7 @@ PUBLISHED = {
 BATCHES = (*(f"data_batch_{index}" for index in range(1, 6)), "test_batch")
 PYTHON = Version("cifar-10-batches-py", "cifar-10-python.tar.gz", BATCHES)
 BINARY = Version("cifar-10-batches-bin", "cifar-10-binary.tar.gz", tuple(f"{name}.bin" for name in BATCHES))
-FAMILY = Family("cifar10", "CIFAR-10", (PYTHON, BINARY), PUBLISHED)
+FAMILY = Family("cifar10", "CIFAR-10", (PYTHON, BINARY), PUBLISHED, size=170_498_071)
 
 
 def load(root: Path | None = None) -> DataSet:
@@ -45,5 +45,9 @@ def load(root: Path | None = None) -> DataSet:
 
 
 ENTRY = Entry(
-    load, "CIFAR-10: colour pictures of 32x32 pixels, 10 classes.", needs_files=True, where=f"Files: {FAMILY.where}."
+    load,
+    "CIFAR-10: colour pictures of 32x32 pixels, 10 classes.",
+    needs_files=True,
+    where=f"Files: {FAMILY.where}.",
+    sources=(FAMILY.source,),
 )

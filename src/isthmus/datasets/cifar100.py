@@ -32,7 +32,7 @@ CLASSES = {"fine": 100, "coarse": 20}
 NAMES = ("fine_label_names.txt", "coarse_label_names.txt")
 PYTHON = Version("cifar-100-python", "cifar-100-python.tar.gz", ("train", "test", "meta"))
 BINARY = Version("cifar-100-binary", "cifar-100-binary.tar.gz", ("train.bin", "test.bin", *NAMES))
-FAMILY = Family("cifar100", "CIFAR-100", (PYTHON, BINARY), PUBLISHED)
+FAMILY = Family("cifar100", "CIFAR-100", (PYTHON, BINARY), PUBLISHED, size=169_001_437)
 
 
 def load(root: Path | None = None, *, labels: Literal["fine", "coarse"] = "fine") -> DataSet:
@@ -57,4 +57,5 @@ ENTRY = Entry(
     "CIFAR-100: colour pictures of 32x32 pixels, 100 classes (labels='coarse': 20).",
     needs_files=True,
     where=f"Files: {FAMILY.where}.",
+    sources=(FAMILY.source,),
 )

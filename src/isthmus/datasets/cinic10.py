@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from isthmus.datasets import DataSet, Entry
+from isthmus.datasets import DataSet, Entry, Source
 from isthmus.datasets.files import missing
 from isthmus.datasets.pictures import Labelled, pictures, splits
 from isthmus.errors import BadData
@@ -20,6 +20,18 @@ FOLDERS = ("CINIC-10", "cinic-10", "cinic10")
 WHERE = "CINIC-10, unpacked (https://datashare.ed.ac.uk/handle/10283/3192)"
 CLASS_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 PART = 90_000
+SOURCE = Source(
+    "CINIC-10.tar.gz",
+    (
+        "https://datashare.ed.ac.uk/bitstream/handle/10283/3192/CINIC-10.tar.gz",
+        "https://datashare.is.ed.ac.uk/bitstream/handle/10283/3192/CINIC-10.tar.gz",
+    ),
+    "md5:6ee4d0c996905fe93221de577967a372",
+    FOLDERS[0],
+    size=687_544_992,
+    unpack=True,
+)
+"""The MD5 sum is the one that public loaders of this set check. The archive has no folder of its own around all."""
 
 MEAN, STD = (0.47889522, 0.47227842, 0.43047404), (0.24205776, 0.23828046, 0.25874835)
 """As its authors give them (https://github.com/BayesWatch/cinic-10)."""
@@ -48,5 +60,9 @@ def load(root: Path | None = None, *, valid: Literal["drop", "train"] = "drop") 
 
 
 ENTRY = Entry(
-    load, "CINIC-10: colour pictures of 32x32 pixels, 10 classes.", needs_files=True, where=f"Files: {WHERE}."
+    load,
+    "CINIC-10: colour pictures of 32x32 pixels, 10 classes.",
+    needs_files=True,
+    where=f"Files: {WHERE}.",
+    sources=(SOURCE,),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import shlex
 import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -20,19 +21,24 @@ VARIABLE = "ISTHMUS_DATA"
 """The environment variable that names the data folder."""
 
 
-def missing(name: str, root: Path | None, places: Iterable[str], what: str) -> MissingData:
-    """The error for a data set that is at none of its ``places`` under ``root``; ``what`` is to be fetched."""
+def missing(name: str, root: Path | None, places: Iterable[str], what: str, *, published: bool = True) -> MissingData:
+    """The error for a data set that is at none of its ``places`` under ``root``; ``what`` is to be fetched.
+
+    One that is ``published`` is fetched by ``isthmus data fetch``.
+    """
     places = list(places)
+    where = "DIR" if root is None else shlex.quote(str(root))
+    command = f" (`isthmus data fetch {name} --data {where}` does both)" if published else ""
     if root is None:
         wanted = " or ".join("DIR" if place == "." else f"DIR/{place}" for place in places)
         return MissingData(
-            f"Data set {name} needs files, and no data folder is named: fetch {what}, put it at {wanted}, and name"
-            f" the folder DIR with --data or the environment variable {VARIABLE}."
+            f"Data set {name} needs files, and no data folder is named: fetch {what}, put it at {wanted}{command}, and"
+            f" name the folder DIR with --data or the environment variable {VARIABLE}."
         )
     looked = ", ".join(str(root / place) for place in places)
     return MissingData(
-        f"Data set {name} is at none of {looked}: fetch {what}, put it at one of these, or name another folder with"
-        f" --data or the environment variable {VARIABLE}."
+        f"Data set {name} is at none of {looked}: fetch {what}, put it at one of these{command}, or name another"
+        f" folder with --data or the environment variable {VARIABLE}."
     )
 
 

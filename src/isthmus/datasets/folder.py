@@ -11,8 +11,8 @@ from pathlib import Path
 from isthmus.datasets import DataSet, Entry
 from isthmus.datasets.files import missing
 from isthmus.datasets.pictures import Labelled, Mode, constants, folders, pictures, splits
+from isthmus.datasets.resizing import Size, height_and_width
 from isthmus.errors import BadData
-from isthmus.registry import Count
 
 __all__ = ["ENTRY", "load"]
 
@@ -27,28 +27,29 @@ def load(
     root: Path | None = None,
     *,
     path: str = "images",
-    size: Count | tuple[Count, Count] | None = None,
+    size: Size | None = None,
     mode: Mode = "RGB",
 ) -> DataSet:
     """The pictures under ``root/path`` (an absolute path stands for itself), as three channels or one (``mode="L"``).
 
-    ``size``, one number or (height, width), resizes pictures that have another by pillow's box filter. It is needed
-    where they differ. The constants are those of the training split.
+    ``size``, one number or (height, width), resizes pictures that have another, as in
+    :mod:`isthmus.datasets.resizing`, while they are decoded. It is needed where they differ. The constants are those
+    of the training split in that size.
     """
     place = Path(path).expanduser()
     base = place if root is None else root / place
     if not base.is_dir() or (root is None and not place.is_absolute()):
-        raise missing("folder", Path() if place.is_absolute() else root, [str(place)], WHERE)
+        raise missing("folder", Path() if place.is_absolute() else root, [str(place)], WHERE, published=False)
     if not (base / "train").is_dir():
-        raise missing("folder", base, ["train"], WHERE)
+        raise missing("folder", base, ["train"], WHERE, published=False)
     part = next((part for part in PARTS if (base / part).is_dir()), None)
     if part is None:
-        raise missing("folder", base, PARTS, WHERE)
+        raise missing("folder", base, PARTS, WHERE, published=False)
     classes = folders(base, "train")
     for name in folders(base, part):
         if name not in classes:
             raise BadData(f"{base / part / name}: expected only classes that are in {base / 'train'}, found {name!r}.")
-    wanted = (size, size) if isinstance(size, int) else size
+    wanted = None if size is None else height_and_width(size)
     train, test = splits(base, _listed(base, "train", classes), _listed(base, part, classes), size=wanted, mode=mode)
     return DataSet("folder", train, test, len(classes), *constants(train.inputs), tuple(classes))
 

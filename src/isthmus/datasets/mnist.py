@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from isthmus.datasets import DataSet, Entry, Split
+from isthmus.datasets import DataSet, Entry, Source, Split
 from isthmus.datasets.dataset import check_labels
 from isthmus.datasets.files import missing, read, read_npz
 from isthmus.datasets.idx import parse
@@ -27,6 +27,19 @@ ARCHIVE = "mnist.npz"
 WHERE = "the four idx files of MNIST (such as from https://ossci-datasets.s3.amazonaws.com/mnist/), or Keras' mnist.npz"
 PUBLISHED = "119f66deccc3a91edebaa72ff1e6b2b6de1d2fc781c1140a6daa8aa22d383815"
 """The digest of the published data, whichever of the formats they are read from."""
+
+MIRRORS = ("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/")
+FILES = {
+    "train-images-idx3-ubyte.gz": ("md5:f68b3c2dcbeaaa9fbdd348bbdeb94873", 9_912_422),
+    "train-labels-idx1-ubyte.gz": ("md5:d53e105ee54ea40749a09fcbcd1e9432", 28_881),
+    "t10k-images-idx3-ubyte.gz": ("md5:9fb629c4189551a2d022fa330f9573f3", 1_648_877),
+    "t10k-labels-idx1-ubyte.gz": ("md5:ec29112dd5afa0611ce80d1b7f02629c", 4_542),
+}
+SOURCES = tuple(
+    Source(name, tuple(f"{mirror}{name}" for mirror in MIRRORS), checksum, f"{FOLDERS[0]}/{name}", size=size)
+    for name, (checksum, size) in FILES.items()
+)
+"""MD5 sums as torchvision gives them."""
 
 Array = npt.NDArray[np.uint8]
 
@@ -84,5 +97,10 @@ def _split(images: Array, labels: Array, source: str) -> Split:
 
 
 ENTRY = Entry(
-    load, "MNIST: handwritten digits of 28x28 pixels, 10 classes.", needs_files=True, where=f"Files: {WHERE}."
+    load,
+    "MNIST: handwritten digits of 28x28 pixels, 10 classes.",
+    needs_files=True,
+    where=f"Files: {WHERE}.",
+    sources=SOURCES,
+    digest=PUBLISHED,
 )

@@ -32,7 +32,7 @@ def load(root: Path | None = None, *, path: str = "data.npz", layout: Literal["N
     place = Path(path).expanduser()
     file = place if root is None else root / place
     if not file.is_file() or (root is None and not place.is_absolute()):
-        raise missing("npz", Path() if place.is_absolute() else root, [str(place)], WHERE)
+        raise missing("npz", Path() if place.is_absolute() else root, [str(place)], WHERE, published=False)
     return assemble("npz", str(file), read_npz(file, NAMES), layout)
 
 

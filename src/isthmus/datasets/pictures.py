@@ -1,19 +1,15 @@
 """Pictures in files: decoded once, by several threads, into one array on disk that is memory-mapped from then on.
 
-The cache is one ``.npy`` file followed by the sha256 of its bytes. Its name is a digest of the pictures' names, sizes
-and times of change, of how they are decoded, and of pillow's version, so it never changes what is read. It lies in
-``.isthmus-cache`` in the folder of the set or, where that cannot be written, in ``$XDG_CACHE_HOME/isthmus``
-(``~/.cache/isthmus``); where neither can, pictures are decoded into memory. A cache that is damaged is written again.
+The name of the cache is a digest of the pictures' names, sizes and times of change, of how they are decoded, and of
+pillow's version. It lies in ``.isthmus-cache`` in the folder of the set or, where that cannot be written, in
+``$XDG_CACHE_HOME/isthmus`` (``~/.cache/isthmus``); where neither can, pictures are decoded into memory.
 """
 
 from __future__ import annotations
 
-import hashlib
-import io
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -21,7 +17,9 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from isthmus.datasets import cache
 from isthmus.datasets.dataset import Split
+from isthmus.datasets.resizing import fit
 from isthmus.errors import BadData
 from isthmus.hashing import digest, digest_bytes
 
@@ -49,7 +47,6 @@ EIGHT_BITS = {"1", "CMYK", "L", "LA", "P", "PA", "RGB", "RGBA", "YCbCr"}
 LARGEST = 2**26  # pixels
 AT_ONCE = 512
 DECODING = 1  # to be raised when the same files would give other pixels
-SEAL = hashlib.sha256().digest_size
 
 
 class Picture(NamedTuple):
@@ -128,9 +125,8 @@ def splits(
 def decode(base: Path, files: Sequence[Picture], *, size: tuple[int, int] | None = None, mode: Mode = "RGB") -> Array:
     """The pictures, (N, C, H, W), read-only, from the cache where that holds them.
 
-    One that is not of this ``size`` (H, W) is resized by pillow's box filter: each pixel is the mean of those that it
-    covers, exact to rounding where the sizes divide each other. Without a size all must have the same. Turns that a
-    camera noted are not applied.
+    One that is not of this ``size`` (H, W) is resized as in :mod:`isthmus.datasets.resizing`. Without a size all must
+    have the same. Turns that a camera noted are not applied.
 
     Raises:
         BadData: one sentence about the first picture that cannot be read whole, or has another size.
@@ -139,20 +135,8 @@ def decode(base: Path, files: Sequence[Picture], *, size: tuple[int, int] | None
 
     how = {"size": size, "mode": mode, "decoding": DECODING, "pillow": PIL.__version__}
     name = f"{digest('pictures', {'files': [list(file) for file in files], **how})[:32]}.npy"
-    places = _places(base)
-    for place in places:
-        cached = _read(place / name, len(files), size, mode)
-        if cached is not None:
-            return cached
-    for place in places:
-        with suppress(OSError):  # of the cache; those of pictures are BadData
-            _write(place / name, _decoded(base, files, size, mode), len(files))
-            cached = _read(place / name, len(files), size, mode)
-            if cached is not None:
-                return cached
-    found = np.concatenate(list(_decoded(base, files, size, mode)))
-    found.setflags(write=False)
-    return found
+    shape = (len(files), len(mode), *(size or (None, None)))
+    return cache.kept(_places(base), name, shape, partial(_decoded, base, files, size, mode))
 
 
 def constants(inputs: Array) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -171,56 +155,11 @@ def constants(inputs: Array) -> tuple[tuple[float, ...], tuple[float, ...]]:
     return tuple(round(float(mean), 4) for mean in means), tuple(deviations)
 
 
-# --- the cache ----------------------------------------------------------------------------------
-
-
 def _places(base: Path) -> list[Path]:
     """Where caches of the pictures in this folder may lie; never behind a link in the folder itself."""
     own = base / CACHE
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    users = Path(home) / "isthmus" / "pictures" / digest_bytes(os.fsencode(base.resolve()))[:16]
+    users = cache.of_user("pictures") / digest_bytes(os.fsencode(base.resolve()))[:16]
     return [users] if own.is_symlink() else [own, users]
-
-
-def _read(path: Path, count: int, size: tuple[int, int] | None, mode: Mode) -> Array | None:
-    """The array that the file holds, if it is whole and what is asked for."""
-    try:
-        if path.is_symlink() or not path.is_file():
-            return None
-        data = np.memmap(path, dtype=np.uint8, mode="r")
-        if hashlib.sha256(data[:-SEAL].data).digest() != data[-SEAL:].tobytes():
-            return None
-        array = np.lib.format.open_memmap(path, mode="r").view(np.ndarray)
-    except (OSError, ValueError):
-        return None
-    shape = (count, len(mode), *(size or array.shape[2:]))
-    return array if array.dtype == np.uint8 and array.ndim == 4 and array.shape == shape else None
-
-
-def _write(path: Path, chunks: Iterator[Array], count: int) -> None:
-    """The chunks as one array, under a temporary name, synced and renamed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.urandom(4).hex()}.tmp")
-    try:
-        with open(temporary, "xb") as file:
-            seal = hashlib.sha256()
-            for index, chunk in enumerate(chunks):
-                for data in (chunk.tobytes(),) if index else (_header(count, chunk.shape[1:]), chunk.tobytes()):
-                    seal.update(data)
-                    file.write(data)
-            file.write(seal.digest())
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _header(count: int, shape: tuple[int, ...]) -> bytes:
-    stream = io.BytesIO()
-    described = {"descr": "|u1", "fortran_order": False, "shape": (count, *shape)}
-    np.lib.format.write_array_header_1_0(stream, described)
-    return stream.getvalue()
 
 
 # --- decoding -----------------------------------------------------------------------------------
@@ -254,11 +193,7 @@ def _decode(path: Path, size: tuple[int, int] | None, mode: Mode) -> Array:
             # a palette with transparent colours is converted by way of RGBA, or pillow warns
             plain = (picture.convert("RGBA") if picture.mode in ("P", "PA") else picture).convert(mode)
             height, width = size or (plain.height, plain.width)
-            if plain.height % height or plain.width % width:
-                plain = plain.resize((width, height), Image.Resampling.BOX)
-            elif plain.size != (width, height):  # as the box filter, and rounded only once
-                plain = plain.reduce((plain.width // width, plain.height // height))
-            return np.array(plain, dtype=np.uint8).reshape(height, width, len(mode))
+            return np.array(fit(plain, height, width), dtype=np.uint8).reshape(height, width, len(mode))
     except Exception as error:  # a malformed picture may raise anything
         found = "something else" if isinstance(error, UnidentifiedImageError) else error
         raise BadData(f"{path}: expected a whole picture, found {found}: fetch it again or remove it.") from error

@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from isthmus.datasets import DataSet, Entry
+from isthmus.datasets import DataSet, Entry, Source
 from isthmus.datasets.files import missing, read
 from isthmus.datasets.pictures import Labelled, folders, pictures, splits, stay_inside
+from isthmus.datasets.resizing import Size, height_and_width
 from isthmus.errors import BadData
-from isthmus.registry import Count
 
 __all__ = ["ENTRY", "load"]
 
@@ -21,16 +21,25 @@ FOLDER = "tiny-imagenet-200"
 ANNOTATIONS = "val/val_annotations.txt"
 WHERE = "Tiny ImageNet, unpacked (http://cs231n.stanford.edu/tiny-imagenet-200.zip)"
 PUBLISHED = (200, 100_000, 10_000)
+SOURCE = Source(
+    "tiny-imagenet-200.zip",
+    ("http://cs231n.stanford.edu/tiny-imagenet-200.zip",),
+    "md5:90528d7ca1a48142e341f4ef8d21d0de",
+    FOLDER,
+    size=248_100_043,
+    unpack=True,
+)
+"""The MD5 sum is the one that public loaders of this set check; its page gives none."""
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """ImageNet's, as torchvision gives them."""
 
 
-def load(root: Path | None = None, *, size: Count = 64) -> DataSet:
+def load(root: Path | None = None, *, size: Size = 64) -> DataSet:
     """Tiny ImageNet from ``root/tiny-imagenet-200``: the classes of wnids.txt that are there, in its order.
 
-    Grey pictures get three equal channels. Another ``size`` than 64 is made by pillow's box filter: at 32 each pixel
-    is the mean of four, rounded.
+    Grey pictures get three equal channels. Another ``size`` than 64, one number or (height, width), is made while they
+    are decoded, as in :mod:`isthmus.datasets.resizing`: at 32 each pixel is the mean of four, rounded.
     """
     for place in ("wnids.txt", "train", ANNOTATIONS, "val/images"):
         if root is None or not (root / FOLDER / place).exists():
@@ -39,7 +48,7 @@ def load(root: Path | None = None, *, size: Count = 64) -> DataSet:
     base = root / FOLDER
     classes = _classes(base)
     train = [(file, label) for label, wnid in enumerate(classes) for file in pictures(base, f"train/{wnid}/images")]
-    parts = splits(base, train, _validation(base, classes), size=(size, size))
+    parts = splits(base, train, _validation(base, classes), size=height_and_width(size))
     found = (len(classes), *(len(part) for part in parts))
     told = "{} classes, {:,} pictures for training and {:,} for test".format(*found)
     notes = () if found == PUBLISHED else (f"This is a part of Tiny ImageNet: {told}.",)
@@ -87,5 +96,9 @@ def _names(base: Path, classes: list[str]) -> tuple[str, ...]:
 
 
 ENTRY = Entry(
-    load, "Tiny ImageNet: colour pictures of 64x64 pixels, 200 classes.", needs_files=True, where=f"Files: {WHERE}."
+    load,
+    "Tiny ImageNet: colour pictures of 64x64 pixels, 200 classes.",
+    needs_files=True,
+    where=f"Files: {WHERE}.",
+    sources=(SOURCE,),
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import math
 import platform
 import time
 from collections.abc import Callable, Mapping
@@ -22,8 +21,8 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 import isthmus
-from isthmus import datasets, importance, merging, models, noise, paths, training, usercode, weights
-from isthmus.choices import choose
+from isthmus import datasets, gradients, importance, merging, models, noise, paths, training, usercode, weights
+from isthmus.choices import applied, choose
 from isthmus.errors import BadData, BadInput, IsthmusError
 from isthmus.evaluation import evaluate_path, predict
 from isthmus.examples import Examples
@@ -38,6 +37,7 @@ from isthmus.nodes import (
     Graft,
     Import,
     Init,
+    Measure,
     Merge,
     ModelRef,
     Node,
@@ -49,6 +49,7 @@ from isthmus.nodes import (
     State,
     Train,
 )
+from isthmus.recipe import Recipe
 from isthmus.results import PathResult
 from isthmus.store import Record, Store, join_ancestries
 
@@ -123,6 +124,8 @@ class Workshop:
                 raise BadInput(f"The examples were chosen from {scored}, they cannot be taken from {part.split}.")
             among = self._indices(scored, count, "examples")
             return chosen if among is None else among[chosen]
+        if part.share is not None:
+            return part.share.indices(count)
         if part.examples is None and order == "examples":
             return None
         return noise.order(count, order, part.split)[: part.examples]
@@ -167,7 +170,10 @@ class Workshop:
         states = [
             record for record, parent in zip(records, node.parents(), strict=True) if not isinstance(parent, Choose)
         ]
-        return {record.key: record.digest for record in records}, join_ancestries(states)
+        ancestry = join_ancestries(states)
+        if isinstance(node, Train):  # a choice acts on what is trained by it as an ancestor does
+            ancestry |= {choice.key: self.store.get(choice.key).digest for choice in node.choices}
+        return {record.key: record.digest for record in records}, ancestry
 
     def _put_state(
         self,
@@ -246,44 +252,55 @@ class Workshop:
 
     def _train(self, node: Train, began: float) -> Record:
         start, state, pins, reached = self._departure(node)
-        train = Part("train")
-        examples = self.examples(node.data, train, node.model)
+        examples = self.examples(node.data, node.part or Part("train"), node.model)
         test = self.examples(node.data, Part("test"), node.model) if node.until and node.until.on == "test" else None
         parents, ancestry = dict(pins[0]), dict(pins[1])
-        epochs: list[list[float]] = []
-        run = functools.partial(
-            training.train,
-            recipe=node.recipe,
-            data=examples,
+        saved = time.monotonic()
+
+        def save(state: NetworkState, losses: npt.NDArray[np.float32]) -> None:
+            way = node.at(state.step)
+            pinned = parents, {key: digest for key, digest in ancestry.items() if key != way.key}
+            self._put_state(way, state, began, pins=pinned, summary=_told(node, start, losses, reached=False))
+
+        def each_epoch(step: int, losses: npt.NDArray[np.float32], here: Callable[[], NetworkState]) -> bool:
+            nonlocal saved
+            state = here()
+            ancestry[node.at(step).key] = state.digest()
+            if time.monotonic() - saved > self.setting.save_every:
+                save(state, losses)
+                saved = time.monotonic()
+            return self.stop()
+
+        if reached:
+            told = _told(node, start, np.zeros(0, np.float32), reached=True)
+            return self._put_state(node, state, began, pins=pins, summary=told)
+        state, log = training.train(
+            state,
+            self._recipe(node),
+            examples,
             noise=node.noise,
+            start=start,
+            stop=node.stop,
             model=self.skeleton(node.model),
+            rates=node.rates(start),
             until=node.until,
             test_data=test,
             device=self.device,
+            watch=functools.partial(self._watch, node, start, began),
+            each_epoch=each_epoch,
         )
-        rates, per_epoch, saved = node.rates(start), node.steps_per_epoch, time.monotonic()
-        while state.step < node.stop and not reached:
-            here = state.step
-            end = min(node.stop, (here // per_epoch + 1) * per_epoch)
-            state, log = run(
-                state,
-                start=here,
-                stop=end,
-                rates=rates[here - start : end - start],
-                watch=functools.partial(self._watch, node, start, began),
-            )
-            reached = bool(log.reached)
-            epochs.append([state.step, float(np.mean(log.losses)) if len(log.losses) else math.nan])
-            if state.step < node.stop and not reached:
-                way, stopped = node.at(state.step), log.stopped or self.stop()
-                ancestry[way.key] = state.digest()
-                if stopped or time.monotonic() - saved > self.setting.save_every:
-                    pinned = parents, _without(ancestry, way.key)
-                    self._put_state(way, state, began, pins=pinned, summary=_told(node, epochs, reached))
-                    saved = time.monotonic()
-                if stopped:
-                    raise Stopped(f"stopped at step {state.step}")
-        return self._put_state(node, state, began, pins=(parents, ancestry), summary=_told(node, epochs, reached))
+        if log.stopped:
+            save(state, log.losses)
+            raise Stopped(f"stopped at step {state.step}")
+        told = _told(node, start, log.losses, reached=bool(log.reached))
+        return self._put_state(node, state, began, pins=(parents, ancestry), summary=told)
+
+    def _recipe(self, node: Train) -> Recipe:
+        """The recipe of a trained state, with the blocks that its rules wait for."""
+        recipe = node.recipe
+        for choice in node.choices:
+            recipe = applied(recipe, self.store.get(choice.key).summary["value"])
+        return recipe
 
     def _departure(self, node: Train) -> tuple[int, NetworkState, tuple[dict[str, str], dict[str, str]], bool]:
         """Where training begins, and whether it has reached its goal there already.
@@ -359,22 +376,45 @@ class Workshop:
         return self._put_numbers(node, summary, {}, began)
 
     def _scores(self, node: Scores, began: float) -> Record:
-        logits = []
-        for index, network in enumerate(node.networks):
-            model = self.skeleton(network.model)
-            examples = self.examples(node.data, node.part, network.model)
-            logits.append(predict(model, examples, weights=self.load(network).weights))
-            self.report(index + 1, len(node.networks), "networks")
-        scores = importance.el2n(np.stack(logits), examples.targets.cpu().numpy())
-        summary = {"examples": len(scores), "mean": float(scores.mean())}
-        return self._put_numbers(node, summary, {"scores": scores}, began)
+        self._pins(node)  # refuse before computing
+        score = importance.score(node.score)
+        examples = self.examples(node.data, node.part, node.networks[0].model)
+        labels = examples.targets.cpu().numpy()
+        readings = [self._reading(node, index, examples, labels) for index in range(len(node.networks))]
+        scores = score.combine(np.stack(readings).reshape(-1, node.looks, len(labels)))
+        indices = self._indices(node.part, len(getattr(self.data(node.data), node.part.split)), "examples")
+        arrays = {"scores": scores, "labels": labels, "index": np.arange(len(labels)) if indices is None else indices}
+        return self._put_numbers(node, {"examples": len(scores), "mean": float(scores.mean())}, arrays, began)
+
+    def _reading(
+        self, node: Scores, index: int, examples: Examples, labels: npt.NDArray[Any]
+    ) -> npt.NDArray[np.float64]:
+        """What a score reads of one of its networks: a number an example."""
+        network, score, count = node.networks[index], importance.score(node.score), len(node.networks)
+
+        def progress(done: int, total: int) -> None:
+            self.report(index + done / total, count, "networks")
+            if self.stop():
+                raise Stopped("stopped while scoring")
+
+        model, own = self.skeleton(network.model), self.load(network).weights
+        if score.read is None:
+            return gradients.norms(model, examples, weights=own, loss=node.loss, progress=progress)
+        logits = predict(model, examples, weights=own)
+        progress(1, 1)
+        if logits.size == len(logits):  # a single logit z is that of two classes whose logits are 0 and z
+            logits = np.stack([np.zeros(len(logits), np.float32), logits.reshape(-1)], axis=1)
+        return score.read(logits, labels)
 
     def _choose(self, node: Choose, began: float) -> Record:
-        record = self.store.get(node.source.key)
-        found: dict[str, Any] = dict(record.summary)
-        if record.blob is not None and record.kind == "scores":
-            found |= load_arrays(self.store.blob(record))
-        return self._put_numbers(node, {"value": choose(node.rule, found, node.arguments)}, {}, began)
+        value = choose(node.rule, [self._numbers(source) for source in node.sources], node.arguments)
+        return self._put_numbers(node, {"value": value}, {}, began)
+
+    def _numbers(self, source: Measure) -> dict[str, Any]:
+        """The numbers of a measurement that rules take."""
+        record = self.store.get(source.key)
+        arrays = load_arrays(self.store.blob(record)) if record.blob is not None and record.kind == "scores" else {}
+        return {**record.summary, **arrays}
 
 
 _LOADED: dict[str, str] = {}
@@ -411,13 +451,13 @@ _METHODS: Mapping[type[Node], Callable[..., Record]] = {
 }
 
 
-def _told(node: Train, epochs: list[list[float]], reached: bool) -> dict[str, Any]:
+def _told(node: Train, start: int, losses: npt.NDArray[np.float32], *, reached: bool) -> dict[str, Any]:
     """What training tells beside the state: (step, mean loss) of each part of an epoch since it set out."""
+    per_epoch, stop = node.steps_per_epoch, start + len(losses)
+    ends = [*range((start // per_epoch + 1) * per_epoch, stop, per_epoch), stop] if stop > start else []
+    begins = [start, *ends[:-1]]
+    epochs = [[end, float(np.mean(losses[begin - start : end - start]))] for begin, end in zip(begins, ends)]
     return {"epochs": epochs} | ({"reached": reached} if node.until else {})
-
-
-def _without(ancestry: Mapping[str, str], key: str) -> dict[str, str]:
-    return {name: digest for name, digest in ancestry.items() if name != key}
 
 
 def summarise(found: PathResult) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 import torch
 from pydantic import Field
@@ -114,19 +114,26 @@ class PooledConv2d(nn.Conv2d):
 
     Both maps are linear, so together they are a convolution whose kernel, one pixel larger each way, is the
     mean of four shifts of this one's: a third of the multiplications for a 5x5 kernel, and no large
-    activation in between. Equal to ``avg_pool2d(conv2d(x), 2)`` up to rounding. Stride 1 only.
+    activation in between. Where a gradient goes on to the input, each 2x2 square of pixels becomes four channels
+    first, and the stride is 1: the gradients of strided convolutions with few channels are several times slower.
+    Equal to ``avg_pool2d(conv2d(x), 2)`` up to rounding. Stride 1 only.
     """
 
     linear_in_weights = True
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to (N, outputs, H' // 2, W' // 2), where H' and W' are what the convolution alone gives."""
-        outputs, inputs, height, width = self.weight.shape
-        square = self.weight.new_full((1, 1, 2, 2), 0.25)
-        kernel = F.conv2d(self.weight.reshape(-1, 1, height, width), square, padding=1)
-        kernel = kernel.reshape(outputs, inputs, height + 1, width + 1)
+        kernel = F.avg_pool2d(self.weight, 2, stride=1, padding=1)
+        rows, columns = cast(tuple[int, int], self.padding)
+        sides = (x.shape[2] + 2 * rows, x.shape[3] + 2 * columns, *kernel.shape[2:])
+        squares = x.requires_grad and not any(side % 2 for side in sides)
+        if squares:
+            x = F.pixel_unshuffle(F.pad(x, (columns, columns, rows, rows)) if rows or columns else x, 2)
+            kernel = F.pixel_unshuffle(kernel, 2)
         if x.is_contiguous(memory_format=torch.channels_last):
             kernel = kernel.contiguous(memory_format=torch.channels_last)
+        if squares:
+            return F.conv2d(x, kernel, self.bias)
         return F.conv2d(x, kernel, self.bias, stride=2, padding=self.padding)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from isthmus.nodes.base import Measure, Node, State
 from isthmus.nodes.measures import Choose, Distance, PathMeasure, PathSpec, Scores
-from isthmus.nodes.parts import DataRef, ModelRef, NormSpec, Part
+from isthmus.nodes.parts import DataRef, ModelRef, NormSpec, Part, Share
 from isthmus.nodes.states import Graft, Import, Init, Merge, Point
 from isthmus.nodes.trained import Rates, Train, advance
 
@@ -29,6 +29,7 @@ __all__ = [
     "Point",
     "Rates",
     "Scores",
+    "Share",
     "State",
     "Train",
     "advance",

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
+from isthmus.importance import SCORES
 from isthmus.nodes.base import Measure, Node, State
 from isthmus.nodes.parts import DataRef, NormSpec, Part
 
@@ -100,12 +101,18 @@ class Distance(Measure):
 
 @dataclass(frozen=True, eq=False)
 class Scores(Measure):
-    """EL2N of each example, the mean over networks."""
+    """How much each example matters, by a score of :mod:`isthmus.importance`.
+
+    ``networks`` are those of one run after another; of a score that follows training each run has ``looks`` of them,
+    the earliest first. ``loss`` names the loss whose gradients are taken, where a score takes gradients.
+    """
 
     networks: tuple[State, ...]
     data: DataRef
     part: Part
-    score: Literal["el2n"] = "el2n"
+    score: str = "el2n"
+    looks: int = 1
+    loss: str = "cross_entropy"
     kind: ClassVar[str] = "scores"
 
     def parents(self) -> tuple[Node, ...]:
@@ -113,13 +120,15 @@ class Scores(Measure):
         return self.networks
 
     def describe(self) -> dict[str, Any]:
-        """Networks, data, part, which score."""
-        return {
+        """Networks, data, part, which score, looks, loss."""
+        found: dict[str, Any] = {
             "networks": [network.key for network in self.networks],
             "data": self.data.describe(),
             "part": self.part.describe(),
             "score": self.score,
         }
+        optional = {"looks": (self.looks, 1), "loss": (self.loss, "cross_entropy")}
+        return found | {name: value for name, (value, frozen) in optional.items() if value != frozen}
 
     @property
     def label(self) -> str:
@@ -128,26 +137,34 @@ class Scores(Measure):
 
     @property
     def cost(self) -> float:
-        """Every example once a network."""
-        return float(len(self.networks) * self.part.count(self.data))
+        """Every example once a network, three times where gradients are taken."""
+        passes = SCORES[self.score].passes if self.score in SCORES else 1
+        return float(passes * len(self.networks) * self.part.count(self.data))
 
 
 @dataclass(frozen=True, eq=False)
 class Choose(Node):
-    """An argument taken from a measurement by a rule of :mod:`isthmus.choices`."""
+    """An argument taken from a measurement, or from several, by a rule of :mod:`isthmus.choices`."""
 
     source: Measure
     rule: str
     arguments: Mapping[str, Any]
+    others: tuple[Measure, ...] = ()
     kind: ClassVar[str] = "choose"
 
+    @property
+    def sources(self) -> tuple[Measure, ...]:
+        """The measurements, in the order in which the rule takes their numbers."""
+        return (self.source, *self.others)
+
     def parents(self) -> tuple[Node, ...]:
-        """The measurement."""
-        return (self.source,)
+        """The measurements."""
+        return self.sources
 
     def describe(self) -> dict[str, Any]:
-        """Measurement, rule, arguments."""
-        return {"source": self.source.key, "rule": self.rule, "arguments": dict(self.arguments)}
+        """Measurements, rule, arguments."""
+        found = {"source": self.source.key, "rule": self.rule, "arguments": dict(self.arguments)}
+        return found | ({"others": [other.key for other in self.others]} if self.others else {})
 
     @property
     def label(self) -> str:

@@ -6,12 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+import numpy.typing as npt
+
+from isthmus import noise
 from isthmus.errors import BadInput
 
 if TYPE_CHECKING:
     from isthmus.nodes.measures import Choose
 
-__all__ = ["DataRef", "ModelRef", "NormSpec", "Part"]
+__all__ = ["DataRef", "ModelRef", "NormSpec", "Part", "Share"]
 
 
 @dataclass(frozen=True)
@@ -48,16 +52,41 @@ class DataRef:
 
 
 @dataclass(frozen=True)
-class Part:
-    """Examples of a data set: a split, whole or the first ``examples`` of a fixed mixed order, or a chosen subset.
+class Share:
+    """One of ``of`` disjoint parts of nearly equal size into which a seed splits examples at random.
 
-    ``choice`` and ``index`` take part ``index`` of what a :class:`Choose` node with the rule "splits" found.
+    The examples in the order ``noise.order(examples, seed, "shares")`` are cut into ``of`` runs, whose sizes differ
+    by one at most; ``index`` counts from 0.
+    """
+
+    index: int
+    of: int
+    seed: int
+
+    def count(self, examples: int) -> int:
+        """How many of so many examples it holds."""
+        return examples // self.of + (self.index < examples % self.of)
+
+    def indices(self, examples: int) -> npt.NDArray[np.int64]:
+        """Which of so many examples it holds, in rising order."""
+        begin = self.index * (examples // self.of) + min(self.index, examples % self.of)
+        mixed = noise.order(examples, self.seed, "shares")
+        return np.sort(mixed[begin : begin + self.count(examples)])
+
+
+@dataclass(frozen=True)
+class Part:
+    """Examples of a data set: a split, whole or the first ``examples`` of a fixed mixed order, or a subset.
+
+    ``choice`` and ``index`` take part ``index`` of what a :class:`Choose` node with the rule "splits" found;
+    ``share`` takes one of several disjoint random parts of a whole split.
     """
 
     split: Literal["train", "test"]
     examples: int | None = None
     choice: Choose | None = None
     index: int | None = None
+    share: Share | None = None
 
     @classmethod
     def parse(cls, text: str) -> Part:
@@ -69,12 +98,14 @@ class Part:
 
     def __str__(self) -> str:
         chosen = f"/{self.index + 1}" if self.index is not None else ""
+        chosen += f" (share {self.share.index + 1} of {self.share.of})" if self.share else ""
         return f"{self.split}{f':{self.examples}' if self.examples else ''}{chosen}"
 
     def count(self, data: DataRef) -> int:
         """How many examples that is (for a chosen subset: at most)."""
         whole = data.train if self.split == "train" else data.test
-        return min(self.examples or whole, whole)
+        found = self.share.count(whole) if self.share else min(self.examples or whole, whole)
+        return found if self.choice is None else -(-found // int(self.choice.arguments.get("parts", 1)))
 
     def describe(self) -> dict[str, Any]:
         """What names it."""
@@ -83,7 +114,7 @@ class Part:
             found["examples"] = self.examples
         if self.choice is not None:
             found |= {"choice": self.choice.key, "index": self.index}
-        return found
+        return found | ({"share": vars(self.share)} if self.share is not None else {})
 
 
 @dataclass(frozen=True)

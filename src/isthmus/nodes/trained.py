@@ -18,7 +18,8 @@ import numpy.typing as npt
 from isthmus.errors import BadInput
 from isthmus.hashing import digest, digest_bytes
 from isthmus.nodes.base import Node, State
-from isthmus.nodes.parts import DataRef, ModelRef
+from isthmus.nodes.measures import Choose
+from isthmus.nodes.parts import DataRef, ModelRef, Part
 from isthmus.noise import Noise
 from isthmus.recipe import Recipe, Until
 
@@ -40,7 +41,12 @@ class Rates:
 
 @dataclass(frozen=True, eq=False)
 class Train(State):
-    """A network trained from a root to a step; make it with :func:`advance`."""
+    """A network trained from a root to a step; make it with :func:`advance`.
+
+    ``part`` is what of the data it is trained on (None: all training examples). Its epochs are then those of that
+    part, while a schedule in epochs goes on by those of the whole set: both copies of a pair and their trunk have the
+    same learning rate at the same step. ``choices`` are those that rules of the recipe's ``by_block`` wait for.
+    """
 
     root: State
     recipe: Recipe
@@ -50,6 +56,8 @@ class Train(State):
     buffers: Literal["keep", "reset"]
     stop: int
     until: Until | None = None
+    part: Part | None = None
+    choices: tuple[Choose, ...] = ()
     kind: ClassVar[str] = "train"
 
     @property
@@ -69,12 +77,13 @@ class Train(State):
 
     @property
     def steps_per_epoch(self) -> int:
-        """Optimiser steps an epoch."""
-        return self.recipe.steps_per_epoch(self.data.train)
+        """Optimiser steps an epoch of what it is trained on."""
+        return self.recipe.steps_per_epoch(self.part.count(self.data) if self.part else self.data.train)
 
     def rates(self, start: int | None = None) -> npt.NDArray[np.float64]:
         """The learning rate of each step from ``start`` (by default the root's step) to the end."""
-        values = [piece.values(self.steps_per_epoch) for piece in self.pieces]
+        per_epoch = self.recipe.steps_per_epoch(self.data.train)
+        values = [piece.values(per_epoch) for piece in self.pieces]
         whole = np.concatenate(values) if values else np.zeros(0)
         return whole[(0 if start is None else start - self.root.step) :]
 
@@ -86,8 +95,8 @@ class Train(State):
         return replace(self, pieces=cut, stop=step)
 
     def parents(self) -> tuple[Node, ...]:
-        """The root."""
-        return (self.root,)
+        """The root, and what has to be chosen first."""
+        return (self.root, *self.choices)
 
     @cached_property
     def trajectory(self) -> str:
@@ -104,7 +113,9 @@ class Train(State):
             "data": self.data.describe(),
             "noise": noise,
         }
-        return found | ({"buffers": "reset"} if self.buffers == "reset" else {})
+        found |= {"buffers": "reset"} if self.buffers == "reset" else {}
+        found |= {"part": self.part.describe()} if self.part else {}
+        return found | ({"choices": [choice.key for choice in self.choices]} if self.choices else {})
 
     def describe(self) -> dict[str, Any]:
         """Root, recipe, noise, data, the learning rates by their values, and the step."""
@@ -134,12 +145,14 @@ def advance(
     *,
     buffers: Literal["keep", "reset"] = "keep",
     until: Until | None = None,
+    part: Part | None = None,
+    choices: tuple[Choose, ...] = (),
 ) -> State:
     """The state that training on from ``start`` reaches at global step ``stop``.
 
     Going on with the same noise, data and recipe and kept buffers is the same trajectory, so it is folded
     into it: ``advance(advance(a, ..., 3), ..., 5)`` has the key of ``advance(a, ..., 5)``. With ``until``
-    it is not folded: the accuracy is asked for from ``start`` on.
+    it is not folded: the accuracy is asked for from ``start`` on. ``part`` and ``choices`` are as in :class:`Train`.
 
     Raises:
         BadInput: a stop before the start, or a start whose own end is not known beforehand.
@@ -153,7 +166,7 @@ def advance(
     new = Rates(recipe, start.step, stop)
     if not start.has_buffers:
         buffers = "keep"
-    made = Train(start, recipe, data, noise, (new,), buffers, stop, until)
+    made = Train(start, recipe, data, noise, (new,), buffers, stop, until, part, choices)
     if isinstance(start, Train) and buffers == "keep":
         same = replace(made, root=start.root, buffers=start.buffers, pieces=(*start.pieces, new))
         if same.trajectory == start.trajectory:

@@ -12,16 +12,19 @@ from isthmus.errors import BadInput, RunFailed
 from isthmus.execute import Display, Setting, executor
 from isthmus.graph import Plan, plan, stale
 from isthmus.store import Record, Store
+from isthmus.study.chosen import told
 from isthmus.study.expand import check, expand
 from isthmus.study.model import (
     Branch,
     BranchStudy,
+    ChooseSpec,
     DataSpec,
     Evaluate,
     InitToFinalStudy,
     MergeSpec,
     ModelSpec,
     Pretrain,
+    ScoresSpec,
     Start,
     Study,
     To,
@@ -35,6 +38,7 @@ from isthmus.tables import Table, write_tables
 __all__ = [
     "Branch",
     "BranchStudy",
+    "ChooseSpec",
     "DataSpec",
     "Evaluate",
     "InitToFinalStudy",
@@ -42,6 +46,7 @@ __all__ = [
     "ModelSpec",
     "Pretrain",
     "Results",
+    "ScoresSpec",
     "Start",
     "Study",
     "To",
@@ -61,7 +66,8 @@ class Results:
     Attributes:
         study: what was run.
         tables: ``pairs`` or ``paths``, ``curves``, ``networks``, ``seeds``, ``starts`` where networks do not start
-            at freshly initialised weights, and ``provenance``: by what they were computed.
+            at freshly initialised weights, and ``provenance``: by what they were computed. Of a study that chooses
+            blocks ``chosen``, of one that scores examples ``splits`` and ``scores``.
         expansion: the nodes, for those who want more than the tables.
         computed: how many nodes this call computed; 0 when the store had everything.
         parameters: the number of parameters of the network that is measured, as counted when it was made; None if the
@@ -161,6 +167,9 @@ def run(
         computed = _recompute(expansion, store, setting, display or _Silent())
     else:
         executor("local")(found, store, setting, display or _Silent())
+    for name, one in (expansion.variants or {"": expansion}).items():
+        for sentence in told(one, store):
+            (display or _Silent()).say(f"{name}: {sentence}" if name else sentence)
     records = standing(expansion.targets, store)
     found_tables = tables(expansion, store) | {"provenance": provenance_table(records)}
     for sentence in shortfalls(expansion.targets, store):

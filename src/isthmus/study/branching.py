@@ -7,7 +7,7 @@ from itertools import combinations
 from typing import Any
 
 from isthmus import noise
-from isthmus.nodes import Merge, PathSpec, State, advance
+from isthmus.nodes import Merge, Part, PathSpec, Share, State
 from isthmus.noise import Noise
 from isthmus.recipe import Recipe
 from isthmus.spec import Duration
@@ -20,6 +20,12 @@ __all__ = ["branch_requests"]
 def branch_requests(build: Builder, study: BranchStudy) -> Iterator[Request]:
     """Every pair of children, every merge and what follows it, for each seed, k and s."""
     branch = study.branch
+    if branch.disjoint and branch.children > build.data.train:
+        build.problems.append(
+            f"branch.children: expected at most one a training example ({build.data.train:,}) with disjoint, found"
+            f" {branch.children}."
+        )
+        return
     splits = [(at, build.steps(at)) for at in branch.at]
     for seed in study.seeds:
         root = build.start(seed)
@@ -58,22 +64,23 @@ def _pair(
 ) -> Iterator[Request]:
     """The children at one (k, s): every line between two of them, their merge, and what follows it."""
     streams = _noises(study, labels["seed"], trunk_noise)
-
-    def child(stream: Noise | None, step: int) -> State:
-        if stream is None:
-            return build.advance(trunk, trunk_noise, step)
-        return build.advance(trunk, stream, step, buffers=study.branch.buffers)
-
-    children = [child(stream, stop) for stream in streams]
+    parts = _parts(study, labels["seed"])
+    children = [
+        build.advance(trunk, trunk_noise, stop)
+        if stream is None
+        else build.advance(trunk, stream, stop, buffers=study.branch.buffers, part=part)
+        for stream, part in zip(streams, parts, strict=True)
+    ]
     for first, second in combinations(range(len(children)), 2):
         pair = {**labels, "pair": f"{_name(study, first)}-{_name(study, second)}"}
         yield from build.line("pairs", pair, PathSpec("line", (children[first], children[second])))
     merge = study.merge
     if merge is None or (merge.at is not None and labels["s_steps"] not in [build.steps(at) for at in merge.at]):
         return
-    shares = (1.0 / len(children),) * len(children)
+    shares = merge.weights or (1.0 / len(children),) * len(children)
     merged = Merge(tuple(children), shares, merge.buffers)
-    yield from build.network({**labels, "network": "merge", "after_steps": 0}, merged)
+    name = {"network": "merge"} | ({"weights": " ".join(map(str, shares))} if merge.weights else {})
+    yield from build.network({**labels, **name, "after_steps": 0}, merged)
     for index, network in enumerate(children):
         yield from build.network({**labels, "network": _name(study, index), "after_steps": 0}, network)
     if merge.after is None or merge.every is None:
@@ -81,11 +88,19 @@ def _pair(
     merged_noise = Noise.of(noise.derive(labels["seed"], "merge"))
     recipe = _after_merge(build.recipe, merge, stop)
     for after in multiples(merge.every, build.steps(merge.after), build.per_epoch):
-        on = advance(merged, recipe, build.data, merged_noise, stop + after)
-        yield from build.network({**labels, "network": "merge", "after_steps": after}, on)
+        on = build.advance(merged, merged_noise, stop + after, recipe=recipe)
+        yield from build.network({**labels, **name, "after_steps": after}, on)
         for index, stream in enumerate(streams if merge.children_go_on else []):
             more = {**labels, "network": _name(study, index), "after_steps": after}
-            yield from build.network(more, child(stream, stop + after))
+            yield from build.network(more, build.advance(children[index], stream or trunk_noise, stop + after))
+
+
+def _parts(study: BranchStudy, seed: int) -> list[Part | None]:
+    """What each child trains on; None for the whole training set."""
+    count = study.branch.children
+    if not study.branch.disjoint:
+        return [None] * count
+    return [Part("train", share=Share(index, count, seed)) for index in range(count)]
 
 
 def _after_merge(recipe: Recipe, merge: MergeSpec, step: int) -> Recipe:

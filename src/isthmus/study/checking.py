@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from isthmus import datasets, registry, usercode
+from isthmus.datasets import altering
 from isthmus.errors import BadData, BadInput, UnknownName
 from isthmus.hashing import canonical
 from isthmus.nodes import DataRef, ModelRef
@@ -53,6 +54,9 @@ def by_block(model: ModelSpec, recipe: Recipe) -> tuple[Recipe, list[str]]:
     tensors = [name for name, _ in module.named_parameters()]
     found = []
     for index, rule in enumerate(rules):
+        if isinstance(rule.blocks, str):
+            found.append(rule)  # told by a base run
+            continue
         globs: list[str] = []
         for place, name in enumerate(rule.blocks):
             own = within(known, name, tensors) or matching((name,), tensors)
@@ -161,7 +165,8 @@ def data_ref(spec: DataSpec, root: str | Path | None) -> tuple[DataRef | None, l
     except BadData as error:
         return None, [], error
     except BadInput as error:
-        return None, _one_by_one("data", load, spec.options) or [f"data: {error}"], None
+        alone = {name: value for name, value in spec.options.items() if altering.NEEDS.get(name) not in spec.options}
+        return None, _one_by_one("data", load, alone) or [f"data: {error}"], None
     problems = []
     for name, values in (("mean", spec.mean), ("std", spec.std)):
         channels = len(found.mean)

@@ -12,6 +12,7 @@ from isthmus.errors import BadData, BadStudy
 from isthmus.study import fitting
 from isthmus.study.branching import branch_requests
 from isthmus.study.checking import augment_problems, by_block, data_ref, model_problems, model_ref
+from isthmus.study.choosing import barrier_choice, scored_parts
 from isthmus.study.from_init import path_requests
 from isthmus.study.locating import Located, LookUp, locate
 from isthmus.study.model import BranchStudy, DataSpec, InitToFinalStudy, Study
@@ -151,7 +152,10 @@ def _expand(study: Study, look_up: LookUp, bf16: bool) -> Expansion:
             problems += fitting.pretrain_problems(study.start.pretrain, None)
     requests: list[Request] = []
     if model is not None and data is not None and per_epoch is not None and not problems and missing is None:
-        builder = Builder(study, model, data, recipe, per_epoch, problems, start.starting)
+        builder = Builder(study, model, data, recipe, per_epoch, problems, starting=start.starting)
+        chosen = barrier_choice(builder)
+        builder.choices = (chosen,) if chosen else ()
+        builder.scored = scored_parts(builder, study.evaluate.scores) if study.evaluate.scores else ()
         if isinstance(study, BranchStudy):
             requests = list(branch_requests(builder, study))
         elif isinstance(study, InitToFinalStudy):
@@ -161,7 +165,9 @@ def _expand(study: Study, look_up: LookUp, bf16: bool) -> Expansion:
         if not problems:
             found = start.starting
             sources = [({"seed": seed}, found.source(seed)) for seed in study.seeds] if found is not None else []
-            return Expansion(tuple(requests), {"": Ground(data, per_epoch)}, tuple(sources))
+            splits = builder.scored[0].choice if builder.scored else None
+            ground = Ground(data, per_epoch)
+            return Expansion(tuple(requests), {"": ground}, tuple(sources), chosen=chosen, splits=splits)
     if not wrong:
         problems = model_problems(study.model, data, recipe.loss) + problems
     if missing is not None and not problems:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from isthmus.spec import Duration, alphas
+from isthmus.importance import SCORES
+from isthmus.spec import Duration
 from isthmus.study.model import (
     Branch,
     BranchStudy,
@@ -12,13 +13,22 @@ from isthmus.study.model import (
     InitToFinalStudy,
     MergeSpec,
     Pretrain,
+    ScoresSpec,
     Start,
     Study,
     To,
     multiples,
 )
 
-__all__ = ["branch_problems", "merge_problems", "pretrain_problems", "problems", "start_problems", "to_problems"]
+__all__ = [
+    "branch_problems",
+    "merge_problems",
+    "pretrain_problems",
+    "problems",
+    "scores_problems",
+    "start_problems",
+    "to_problems",
+]
 
 Named = Iterable[tuple[str, Duration]]
 _LONGEST = 10**8  # a run is named by the learning rate of each step
@@ -31,6 +41,12 @@ def problems(study: Study, per_epoch: int | None) -> list[str]:
         study: what is to be done.
         per_epoch: steps an epoch; None where the data are not known: then lengths of one unit are compared.
     """
+    scores = study.evaluate.scores
+    more = scores_problems(scores, per_epoch) if scores else ()
+    return [*_family(study, per_epoch), *_choose(study, per_epoch), *more]
+
+
+def _family(study: Study, per_epoch: int | None) -> list[str]:
     if isinstance(study, BranchStudy):
         augmented = study.recipe.augment.acts
         return [
@@ -59,7 +75,7 @@ def branch_problems(branch: Branch, per_epoch: int | None, *, augmented: bool | 
                     f"{path}: expected a k at least one branch.every = {branch.every} before the end branch.to ="
                     f" {branch.to}, found {at}."
                 )
-    if branch.differ == ("augmentation",) and augmented is False:
+    if branch.differ == ("augmentation",) and augmented is False and not branch.disjoint:
         yield (
             "branch.differ: expected a stream that acts, found augmentation alone, and recipe.augment augments nothing:"
             " the children would be one and the same network."
@@ -73,6 +89,8 @@ def merge_problems(merge: MergeSpec, branch: Branch, per_epoch: int | None) -> I
         yield from _too_long([("merge.after", merge.after)], per_epoch)
         if not _reaches(merge.after, merge.every, per_epoch, unknown=True):
             yield f"merge.every: expected at most merge.after = {merge.after}, found {merge.every}."
+    if merge.weights is not None and len(merge.weights) != branch.children:
+        yield f"merge.weights: expected one weight a child, {branch.children} of them, found {len(merge.weights)}."
     if merge.at is not None and per_epoch:
         known = {s for at in branch.at for s in _lengths(branch, at, per_epoch)}
         for path, at in _named("merge.at", merge.at):
@@ -97,6 +115,29 @@ def _two_warmups(study: BranchStudy, per_epoch: int | None) -> Iterator[str]:
         )
 
 
+def _choose(study: Study, per_epoch: int | None) -> Iterator[str]:
+    """A base run of no known length, of no step or of too many."""
+    asked = [rule for rule in study.recipe.optimizer.by_block if isinstance(rule.blocks, str)]
+    to = study.choose.to if study.choose else None
+    if asked and to is None and not isinstance(study, InitToFinalStudy):
+        yield f"choose.to: expected how long the base run trains that tells blocks with {asked[0].blocks}, found none."
+    named = [("choose.to", to)] if to else []
+    yield from _too_short(named, per_epoch)
+    yield from _too_long(named, per_epoch)
+
+
+def scores_problems(scores: ScoresSpec, per_epoch: int | None) -> Iterator[str]:
+    """Runs for scores of no step or of too many, or that are looked at too seldom."""
+    named = [("evaluate.scores.at", scores.at)]
+    yield from _too_short(named, per_epoch)
+    yield from _too_long(named, per_epoch)
+    if SCORES[scores.score].every_epoch and per_epoch and 0 < scores.at.steps(per_epoch) < 2 * per_epoch:
+        yield (
+            f"evaluate.scores.at: expected at least 2ep for {scores.score}, which compares ends of epochs, found"
+            f" {scores.at}."
+        )
+
+
 def to_problems(to: To, per_epoch: int | None) -> Iterator[str]:
     """Training for no step, or for more than can be named."""
     yield from _too_short([("train.to", to.to)], per_epoch)
@@ -105,7 +146,7 @@ def to_problems(to: To, per_epoch: int | None) -> Iterator[str]:
 
 def start_problems(start: Start, evaluate: Evaluate) -> Iterator[str]:
     """A start beside the top of a path that is off the path wherever the top is."""
-    points = len(evaluate.points if start.alphas is None else alphas(start.alphas))
+    points = len(start.points or evaluate.points)
     if abs(start.offset) >= points:
         yield f"start.offset: expected less than the {points} points of the path, found {start.offset}."
 

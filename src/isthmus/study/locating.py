@@ -84,6 +84,11 @@ def _pretraining(
     per_epoch = None if data is None else recipe.steps_per_epoch(data.train)
     lengths = list(fitting.pretrain_problems(pretrain, per_epoch))
     told = [*wrong, *unnamed, *unruled, *augment_problems(recipe, data)]
+    if any(isinstance(rule.blocks, str) for rule in recipe.optimizer.by_block):
+        told.append(
+            "recipe.optimizer.by_block: expected rules for blocks by name, found one for blocks by their barriers,"
+            " which only the study's own training has; give the pre-training rules of its own, or [] for none."
+        )
     if (told or lengths) and model is not None:
         told += model_problems(spec, data, recipe.loss)
     found.problems += [PATH + text for text in told] + lengths

@@ -7,33 +7,34 @@ to a fresh initialisation, whole and block by block.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
-from isthmus.errors import BadInput
 from isthmus.nodes import NormSpec, Part
 from isthmus.recipe import Buffers, Recipe, Until
-from isthmus.spec import AlphasField, Duration, DurationField, Spec, alphas
+from isthmus.spec import Duration, DurationField, Spec
+from isthmus.study.sections import ChooseSpec, Finite, Positive, ScoresSpec, distinct, part, points, rising
 from isthmus.study.start import Pretrain, Start
 
 __all__ = [
     "Branch",
     "BranchStudy",
+    "ChooseSpec",
     "DataSpec",
     "Evaluate",
     "InitToFinalStudy",
     "MergeSpec",
     "ModelSpec",
     "Pretrain",
+    "ScoresSpec",
     "Start",
     "Study",
     "To",
 ]
 
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-Positive = Annotated[int, Field(ge=1)]
 Streams = Literal["order", "augmentation", "dropout"]
 
 
@@ -67,31 +68,33 @@ class Evaluate(Spec):
     """Where networks are evaluated: how many alphas (or which), on what, with which normalisation statistics.
 
     ``on`` names parts of the data: ``"test"``, ``"train"``, or ``"train:10000"`` for a fixed 10,000 of them.
-    ``norm_stats`` is ``recompute``, ``interpolate``, ``batch``, ``keep`` or ``init``.
+    ``norm_stats`` is ``recompute``, ``interpolate``, ``batch``, ``keep`` or ``init``. With ``scores`` they are also
+    evaluated on parts of the training set by how hard its examples are.
     """
 
-    alphas: AlphasField = 25
+    alphas: Annotated[int, Field(ge=2)] | tuple[Finite, ...] = 25
     on: tuple[str, ...] = ("test",)
     norm_stats: Literal["recompute", "interpolate", "batch", "keep", "init"] = "recompute"
     stats_batch: Annotated[int, Field(ge=2)] = 256
     stats_examples: Annotated[int, Field(ge=2)] = 10_240
     batch_size: Positive | None = None
     precision: Literal["float32", "bf16"] = "float32"
+    scores: ScoresSpec | None = None
 
     @field_validator("on")
     @classmethod
     def _parts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for text in value:
-            try:
-                Part.parse(text)
-            except BadInput as error:
-                raise ValueError(str(error)) from None
-        return _distinct(value, "parts")
+        return distinct(tuple(part(text) for text in value), "parts")
+
+    @field_validator("alphas")
+    @classmethod
+    def _rising(cls, value: int | tuple[float, ...]) -> int | tuple[float, ...]:
+        return rising(value)
 
     @property
     def points(self) -> tuple[float, ...]:
         """The alphas."""
-        return alphas(self.alphas)
+        return points(self.alphas)
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -104,14 +107,6 @@ class Evaluate(Spec):
         return NormSpec(self.norm_stats, self.stats_batch, self.stats_examples)
 
 
-def _distinct(values: tuple[Any, ...], what: str) -> tuple[Any, ...]:
-    double = sorted({str(value) for value in values if values.count(value) > 1})
-    if double or not values:
-        found = f"{', '.join(double)} more than once" if double else "none"
-        raise ValueError(f"expected distinct {what}, at least one, found {found}")
-    return values
-
-
 class Branch(Spec):
     """How copies part: when (``at``: every k), for how long (every s), how many, on what noise.
 
@@ -120,7 +115,9 @@ class Branch(Spec):
     going on, its optimiser and noise untouched. ``differ`` names the streams of noise that are a child's own; in
     the others it goes on with the trunk's. ``noise`` gives the children's noise seeds; by default they are
     derived from the study's seed and the child's number. With ``trunk_at_k`` the trunk is evaluated at every k, as
-    a network of its own.
+    a network of its own. With ``disjoint`` each child trains on a part of the training set of its own, the parts
+    being a random split of it in equal sizes (Iyer 2024, figure 11). Its epochs are then those of its part; k, s and
+    schedules stay counted in epochs of the whole set, on which the trunk trains and all networks do after the merge.
     """
 
     at: tuple[DurationField, ...]
@@ -133,11 +130,12 @@ class Branch(Spec):
     noise: tuple[Annotated[int, Field(ge=0)], ...] | None = None
     buffers: Literal["keep", "reset"] = "reset"
     trunk_at_k: bool = False
+    disjoint: bool = False
 
     @field_validator("at", "lengths", "differ", "noise")
     @classmethod
     def _once(cls, value: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
-        return value if not value else _distinct(value, "values")
+        return value if not value else distinct(value, "values")
 
     @model_validator(mode="after")
     def _fits(self) -> Branch:
@@ -150,11 +148,15 @@ class Branch(Spec):
         if self.noise is not None and len(self.noise) != self.children - self.trunk_is_child:
             wanted = self.children - self.trunk_is_child
             raise ValueError(f"expected one noise seed a child, {wanted} of them, found {len(self.noise)}")
+        if self.disjoint and self.trunk_is_child:
+            raise ValueError(
+                "expected disjoint without trunk_is_child, found both: the trunk goes on on the whole training set"
+            )
         return self
 
 
 class MergeSpec(Spec):
-    """The merge of the children (alpha = 1/2, or equal shares), and training on from it.
+    """The merge of the children (alpha = 1/2, equal shares, or ``weights``, one a child), and training on from it.
 
     ``at`` names the s after which they are merged (default: every one). With ``after``, the merge trains on for
     so long and is evaluated every ``every``; with ``children_go_on`` the children do as well. ``buffers`` are
@@ -169,11 +171,19 @@ class MergeSpec(Spec):
     children_go_on: bool = True
     factor: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
     warmup: DurationField | None = None
+    weights: tuple[Annotated[Finite, Field(ge=0)], ...] | None = None
 
     @field_validator("at")
     @classmethod
     def _once(cls, value: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
-        return value if value is None else _distinct(value, "values")
+        return value if value is None else distinct(value, "values")
+
+    @field_validator("weights")
+    @classmethod
+    def _whole(cls, value: tuple[float, ...] | None) -> tuple[float, ...] | None:
+        if value is not None and not abs(math.fsum(value) - 1.0) <= 1e-9:
+            raise ValueError(f"expected weights that add up to 1, found {list(value)}")
+        return value
 
     @model_validator(mode="after")
     def _fits(self) -> MergeSpec:
@@ -207,12 +217,12 @@ class To(Spec):
     @field_validator("paths")
     @classmethod
     def _once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return _distinct(value, "paths")
+        return distinct(value, "paths")
 
     @field_validator("blocks")
     @classmethod
     def _each_once(cls, value: Any) -> Any:
-        return _distinct(value, "blocks") if isinstance(value, tuple) and value else value
+        return distinct(value, "blocks") if isinstance(value, tuple) and value else value
 
 
 class Study(Spec):
@@ -232,6 +242,7 @@ class Study(Spec):
     data: DataSpec
     recipe: Recipe
     evaluate: Evaluate = Evaluate()
+    choose: ChooseSpec | None = None
     start: Start | None = None
     variants: Mapping[str, Mapping[str, Any]] | None = None
 
@@ -240,7 +251,7 @@ class Study(Spec):
     @field_validator("seeds")
     @classmethod
     def _once(cls, value: tuple[int, ...]) -> tuple[int, ...]:
-        return _distinct(value, "seeds")
+        return distinct(value, "seeds")
 
     @field_validator("variants")
     @classmethod

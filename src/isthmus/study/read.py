@@ -247,6 +247,8 @@ def _further(cls: type[Study], content: Mapping[str, Any], error: ValidationErro
         problems += fitting.branch_problems(branch, per_epoch)
     if branch is not None and merge is not None:
         problems += fitting.merge_problems(merge, branch, per_epoch)
+    if sections["evaluate"] is not None and sections["evaluate"].scores:
+        problems += fitting.scores_problems(sections["evaluate"].scores, per_epoch)
     start, evaluate = sections["start"], sections["evaluate"] or Evaluate()
     if start is not None:
         problems += fitting.start_problems(start, evaluate)

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from isthmus import noise
 from isthmus.errors import BadInput
-from isthmus.nodes import DataRef, Distance, Init, ModelRef, Node, PathMeasure, PathSpec, State, advance
+from isthmus.nodes import Choose, DataRef, Distance, Init, ModelRef, Node, Part, PathMeasure, PathSpec, State, advance
 from isthmus.noise import Noise
 from isthmus.recipe import Recipe
 from isthmus.spec import Duration
@@ -60,12 +60,16 @@ class Expansion:
         grounds: on what each variant is trained, by name; of a study without variants under "".
         sources: where networks start, with labels, where that is not at freshly initialised weights.
         variants: each variant by itself, by name; none of a study without them.
+        chosen: which blocks show a barrier; None where no rule of the recipe asks, and with variants.
+        splits: the parts of the training set by their scores; None where none are asked for, and with variants.
     """
 
     requests: tuple[Request, ...]
     grounds: Mapping[str, Ground]
     sources: tuple[tuple[Mapping[str, Any], Source], ...] = ()
     variants: Mapping[str, Expansion] = field(default_factory=dict)
+    chosen: Choose | None = None
+    splits: Choose | None = None
 
     @property
     def data(self) -> DataRef:
@@ -87,12 +91,14 @@ class Expansion:
         """Every node that is asked for."""
         if self.variants:
             return [node for one in self.variants.values() for node in one.targets]
-        return [node for request in self.requests for node in request.nodes]
+        found = [node for request in self.requests for node in request.nodes]
+        found += [self.chosen] if self.chosen else []
+        return found + ([self.splits, self.splits.source] if self.splits else [])
 
 
 @dataclass
 class Builder:
-    """What both families build with."""
+    """What both families build with: what every trained state rests on, and every part that is measured."""
 
     study: Study
     model: ModelRef
@@ -100,6 +106,8 @@ class Builder:
     recipe: Recipe
     per_epoch: int
     problems: list[str]
+    choices: tuple[Choose, ...] = ()
+    scored: tuple[Part, ...] = ()
     starting: Starting | None = None
 
     def start(self, seed: int) -> State:
@@ -114,9 +122,16 @@ class Builder:
         """A duration in steps."""
         return duration.steps(self.per_epoch)
 
-    def advance(self, start: State, stream: Noise, stop: int, **options: Any) -> State:
-        """Training on by the study's recipe and data."""
-        return advance(start, self.recipe, self.data, stream, stop, **options)
+    def advance(self, start: State, stream: Noise, stop: int, *, recipe: Recipe | None = None, **options: Any) -> State:
+        """Training on by the study's data, choices and recipe (or another)."""
+        return advance(start, recipe or self.recipe, self.data, stream, stop, choices=self.choices, **options)
+
+    def measure(self, path: PathSpec, part: Part, points: tuple[float, ...]) -> PathMeasure:
+        """The measurement of a path on a part of the data, as the study evaluates."""
+        evaluate = self.study.evaluate
+        return PathMeasure(
+            path, self.data, part, points, evaluate.norm, self.recipe.loss, evaluate.precision, evaluate.batch_size
+        )
 
     def line(
         self, table: str, labels: Mapping[str, Any], path: PathSpec, *, distance: bool = True
@@ -124,17 +139,8 @@ class Builder:
         """The measurements of a path on every part of the data."""
         evaluate = self.study.evaluate
         apart = Distance(path.ends[0], path.ends[-1]) if distance else None
-        for part in evaluate.parts:
-            measure = PathMeasure(
-                path,
-                self.data,
-                part,
-                evaluate.points if path.form != "point" else (0.0,),
-                evaluate.norm,
-                self.recipe.loss,
-                evaluate.precision,
-                evaluate.batch_size,
-            )
+        for part in (*evaluate.parts, *self.scored):
+            measure = self.measure(path, part, evaluate.points if path.form != "point" else (0.0,))
             yield Request(table, {**labels, "split": str(part)}, measure, apart)
 
     def network(self, labels: Mapping[str, Any], state: State) -> Iterator[Request]:

@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from isthmus.recipe import Until
-from isthmus.spec import AlphasField, DurationField, Spec
+from isthmus.spec import DurationField, Spec
+from isthmus.study.sections import Finite, points, rising
 
 __all__ = ["Pretrain", "Start"]
 
@@ -59,7 +60,7 @@ class Start(Spec):
     pretrain: Pretrain | None = None
     at: Share | Literal["top"] = 1.0
     offset: int = 0
-    alphas: AlphasField | None = None
+    alphas: Annotated[int, Field(ge=2)] | tuple[Finite, ...] | None = None
     new: tuple[str, ...] | None = None
     only: tuple[str, ...] | None = None
     fill: Literal["fresh", "initial"] = "fresh"
@@ -70,6 +71,11 @@ class Start(Spec):
         if value is not None and not value:
             raise ValueError("expected at least one block, found none")
         return value
+
+    @field_validator("alphas")
+    @classmethod
+    def _rising(cls, value: int | tuple[float, ...] | None) -> int | tuple[float, ...] | None:
+        return value if value is None else rising(value)
 
     @model_validator(mode="after")
     def _fits(self) -> Start:
@@ -85,6 +91,11 @@ class Start(Spec):
         if self.fill == "initial" and not self.blocks:
             raise ValueError('expected new or only beside fill = "initial", found neither')
         return self
+
+    @property
+    def points(self) -> tuple[float, ...] | None:
+        """The alphas; None where they are those of the study."""
+        return None if self.alphas is None else points(self.alphas)
 
     @property
     def blocks(self) -> tuple[str, ...]:

@@ -22,7 +22,6 @@ from isthmus.nodes import (
 )
 from isthmus.noise import Noise
 from isthmus.recipe import Recipe, Until
-from isthmus.spec import alphas
 from isthmus.study.checking import model_problems
 from isthmus.study.model import ModelSpec, Start, Study
 from isthmus.study.pretraining import PATH
@@ -123,7 +122,7 @@ class Starting:
             PathSpec("line", (initial, weights)),
             self.data if before is None else before.data,
             evaluate.parts[0],
-            evaluate.points if start.alphas is None else alphas(start.alphas),
+            start.points or evaluate.points,
             evaluate.norm,
             (self.recipe if before is None else before.recipe).loss,
             evaluate.precision,

@@ -11,6 +11,7 @@ from isthmus import curves
 from isthmus.errors import Damaged
 from isthmus.statistics import interval
 from isthmus.store import Store
+from isthmus.study.chosen import chosen_tables
 from isthmus.study.requests import Expansion, Request, labelled
 from isthmus.tables import Table
 
@@ -24,7 +25,11 @@ _PAIR = {
 
 
 def tables(expansion: Expansion, store: Store) -> dict[str, Table]:
-    """Every table by name: ``pairs`` or ``paths``, ``curves``, ``networks``, ``seeds`` over seeds, ``starts``."""
+    """Every table of a study by name: ``pairs`` or ``paths``, ``curves``, ``networks``, and ``seeds`` over seeds.
+
+    Where a study chooses anything, ``chosen`` (blocks), ``splits`` and ``scores`` (examples) as well; ``starts`` where
+    networks do not start at freshly initialised weights.
+    """
     if expansion.variants:
         return _of_variants({name: tables(one, store) for name, one in expansion.variants.items()})
     found: dict[str, Table] = {}
@@ -37,9 +42,10 @@ def tables(expansion: Expansion, store: Store) -> dict[str, Table]:
     if networks:
         found["networks"] = network_table(networks, store)
     labels = {"pairs": ("k", "s", "pair", "split", "metric"), "paths": ("path", "block", "split", "metric")}
-    labels["networks"] = ("k", "s", "network", "after_steps", "split")
+    labels["networks"] = ("k", "s", "network", "weights", "after_steps", "split")
     summaries = [seeds_table(found[name], by) for name, by in labels.items() if name in found]
     rows = [row for summary in summaries for row in summary]
+    found |= chosen_tables(expansion, store)
     found["seeds"] = Table.of(rows)
     if expansion.sources:
         found["starts"] = start_table(expansion, store)
