@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 import isthmus
@@ -330,51 +328,6 @@ def test_a_start_at_the_top_of_a_barrier_and_beside_it(store: Store) -> None:
     assert isinstance(measure, PathMeasure)
     assert isinstance(measure, PathMeasure)
     assert measure.alphas == (0.0, 0.3, 1.0)
-
-
-# --- a file -----------------------------------------------------------------------------------------------------------
-
-
-def written(folder: Path, name: str, tensors: Mapping[str, Tensor]) -> str:
-    path = folder / name
-    if name.endswith(".pt"):
-        torch.save(dict(tensors), path)
-    else:
-        save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, path)
-    return str(path)
-
-
-@pytest.mark.parametrize("name", ["weights.safetensors", "weights.pt"])
-def test_a_study_starts_at_the_weights_in_a_file(store: Store, tmp_path: Path, name: str) -> None:
-    outside = trained(7).weights
-    path = written(tmp_path, name, outside)
-    found = ran(to_final(SEEDED, f"start.file={path}"), store)
-    final = found.expansion.requests[0].measure.path.ends[1]
-    wanted = on(NetworkState(outside), noise.derive(SEED, "trunk"), 10)
-    assert state(store, final).digest() == wanted.digest()
-    assert [dict(row) for row in found["starts"]] == [{"seed": SEED, "start": "file", "at": 1.0}]
-    assert same(
-        begun(store, f"start.file={path}", "start.at=0.3").weights,
-        isthmus.weights.lerp(initial().weights, outside, 0.3),
-    )
-
-
-def test_a_file_of_another_head_gives_its_other_blocks(
-    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    outside = {**initial(99, classes=5).weights, "layer2.extra": torch.ones(3)}
-    written(tmp_path, "head5.safetensors", outside)
-    sets = ("start.file=head5.safetensors", 'start.new=["layer2"]')
-    found = begun(store, *sets).weights
-    assert same(found, initial(DRAWN).weights, "layer2")
-    assert torch.equal(found["layer1.weight"], outside["layer1.weight"])
-    point = begun(store, *sets, "start.at=0.3").weights
-    assert same(point, initial(DRAWN).weights, "layer2")
-    assert torch.equal(point["layer1.bias"], torch.lerp(initial().weights["layer1.bias"], outside["layer1.bias"], 0.3))
-    moved = written(tmp_path, "elsewhere.safetensors", outside)
-    keys = [start_of(to_final(SEEDED, f"start.file={path}", sets[1])).key for path in ("head5.safetensors", moved)]
-    assert keys[0] == keys[1]
 
 
 def test_a_start_in_python_is_the_one_in_a_file() -> None:

@@ -6,21 +6,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from matplotlib.figure import Figure
 
-from isthmus import figures, study
+from isthmus import study
 from isthmus.errors import BadInput, BadStudy, MissingData
 from isthmus.graph import plan
-from isthmus.nodes import Init, Train
+from isthmus.nodes import Init, PathMeasure, Train
 from isthmus.store import Store
 from isthmus.study import BranchStudy, Results, Study, expand, from_mapping, load, variants
 from isthmus.study.overlay import laid_over, undotted
 from isthmus.study.read import override
-from isthmus.tables import Table
 from small_studies import BRANCH, PER_EPOCH, TO_FINAL, Told, branch, data, recipe, to_final, write
 
 CHANGES: dict[str, dict[str, Any]] = {
@@ -215,32 +212,33 @@ def test_the_tables_are_those_of_the_variants_one_under_the_other(family: str, t
 
 
 def test_what_variants_choose_is_their_own(tmp_path: Path) -> None:
-    rule = {"blocks": "barrier", "factor": 0.5}
-    scores = {"at": "1ep", "runs": 1, "splits": 2}
-    changes = {"base": {}, "scored": {"evaluate.scores": scores}, "by barrier": {"recipe.optimizer.by_block": [rule]}}
-    changes["from a start"] = {**changes["by barrier"], "start": {"pretrain": {"to": "1ep", "recipe": NO_RULES}}}
+    rule = {"recipe.optimizer.by_block": [{"blocks": "barrier", "factor": 0.5}]}
+    before = {"to": "1ep", "recipe": {"optimizer": {"by_block": []}}}
+    changes: dict[str, dict[str, Any]] = {
+        "base": {},
+        "scored": {"evaluate.scores": {"at": "1ep", "runs": 1, "splits": 2}},
+        "by barrier": rule,
+        "from a start": {**rule, "start": {"pretrain": before}},
+    }
     told = Told()
     found = study.run(varied(changes=changes), tmp_path, workers=0, threads=1, display=told)
-    for table, names in {
-        "chosen": ("by barrier", "from a start"),
-        "splits": ("scored",),
-        "scores": ("scored",),
-    }.items():
-        assert tuple(dict.fromkeys(found[table]["variant"])) == names
+    assert [list(dict.fromkeys(found[table]["variant"])) for table in ("chosen", "splits", "scores")] == [
+        ["by barrier", "from a start"],
+        ["scored"],
+        ["scored"],
+    ]
     assert [line.partition(":")[0] for line in told.lines] == ["by barrier", "from a start"]
     whole = found.expansion.variants["from a start"]
     assert whole.chosen is not None
-    (base,) = (end for end in whole.chosen.source.path.ends[1:])  # the run whose barriers are looked at
-    assert base.root.key == whole.sources[0][1].state.key
+    assert isinstance(whole.chosen.source, PathMeasure)
+    base = whole.chosen.source.path.ends[1]  # of the run whose barriers are looked at
     (final,) = (request.measure.path.ends[1] for request in whole.requests)
+    assert isinstance(base, Train)
+    assert isinstance(final, Train)
+    assert base.root.key == final.root.key == whole.sources[0][1].state.key
     assert base.noise == final.noise
-    with pytest.raises(
-        BadStudy, match=r"^variants\.a\.start\.pretrain\.recipe\.optimizer\.by_block: expected rules for blo"
-    ):
-        expand(varied(changes={"a": {**changes["by barrier"], "start": {"pretrain": {"to": "1ep"}}}}))
-
-
-NO_RULES = {"optimizer": {"by_block": []}}
+    with pytest.raises(BadStudy, match=r"^variants\.a\.start\.pretrain\.recipe\.optimizer\.by_block: expected rules"):
+        expand(varied(changes={"a": {**rule, "start": {"pretrain": {"to": "1ep"}}}}))
 
 
 def test_what_differs_between_variants_is_asked_for_by_variant() -> None:
@@ -352,47 +350,3 @@ def test_data_that_are_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.delenv("ISTHMUS_DATA", raising=False)
     with pytest.raises(MissingData, match=r"^Data set mnist needs files"):
         expand(varied(changes={"a": {}, "b": {"data": {"name": "mnist"}}}))
-
-
-# --- figures ----------------------------------------------------------------------------------------------------------
-
-
-def test_figures_have_a_row_a_variant(drawn: dict[str, Figure], tmp_path: Path) -> None:
-    sets = {"merge": {"after": "1ep", "every": "1ep"}, "evaluate": {"alphas": 3, "on": ["test", "train:20"]}}
-    changes = {"base": {}, "half": {"data.train": 95}, "late": {"branch.at": ["2ep"]}}
-    found = ran(varied(BRANCH, changes, **sets), tmp_path)
-    figures.draw(found, tmp_path)
-    titles = [axes.get_title(loc="left") for axes in drawn["lines"].axes[::2]]
-    assert titles == [f"{name}: {split}" for name in changes for split in ("test", "train:20")]
-    merges = {axes.get_title(loc="left"): axes for axes in drawn["after-merge"].axes if axes.axison}
-    assert list(merges) == [
-        *(f"{name}: k = {k}ep, s = 1ep" for name in ("base", "half") for k in (0, 2)),
-        "late: k = 2ep, s = 1ep",
-    ]
-    for axes in merges.values():
-        assert [np.asarray(line.get_xdata()).tolist() for line in axes.get_lines()] == [
-            [0, 1]
-        ] * 2  # epochs of its own data
-    said = drawn["lines"].texts[1].get_text().replace("\n", " ")
-    assert said.startswith("mlp on spiral. One seed. test: 70 examples, train:20: 20 examples.")
-
-
-def test_whole_networks_of_all_variants_are_in_one_panel_and_blocks_by_variant(
-    drawn: dict[str, Figure], tmp_path: Path
-) -> None:
-    changes = {"a": {}, "b": {"train.blocks": "all"}, "c": {"seeds": [1, 2], "model.hidden": [6]}}
-    found = ran(varied(TO_FINAL, changes), tmp_path)
-    figures.draw(found, tmp_path)
-    panels = drawn["path-initial-to-final-test"].axes
-    lines = [[str(line.get_label()) for line in axes.get_lines()] for axes in panels]
-    assert lines == [["a", "b", "c"]] * 2 + [["all", "layer1", "layer2"]] * 2
-    assert [axes.get_title(loc="left") for axes in panels] == ["whole network"] * 2 + ["b"] * 2
-    curves = found["curves"].where(variant="c", block="all")
-    mean = [sum(curves.where(alpha=alpha)["loss"]) / 2 for alpha in (0.0, 0.5, 1.0)]
-    assert panels[0].get_lines()[2].get_ydata() == pytest.approx(mean, rel=1e-12)
-    assert "Mean of 1 to 2 seeds, band" in drawn["path-initial-to-final-test"].texts[1].get_text()
-    many = Table.of({**row, "variant": f"v{i}"} for i in range(20) for row in curves)
-    looks = Results(found.study, {**found.tables, "curves": many}, found.expansion, 0)
-    figures.draw(looks, tmp_path)
-    lines_of = drawn["path-initial-to-final-test"].axes[0].get_lines()
-    assert len({(line.get_color(), str(line._dash_pattern)) for line in lines_of}) == 20  # type: ignore[attr-defined]
