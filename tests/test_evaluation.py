@@ -634,5 +634,7 @@ def test_one_warning_where_statistics_were_interpolated_unasked() -> None:
 
 
 def test_a_batch_of_a_million_numbers() -> None:
-    sizes = [evaluation._batch_size(Examples.of((torch.zeros(3, numbers), [0, 1, 2]))) for numbers in (2, 784, 3072)]
-    assert sizes == [2048, 1024, 256]
+    for device, expected in (("cpu", [2048, 1024, 256]), ("cuda", [16384, 8192, 2048])):
+        inputs = (torch.zeros(3, numbers) for numbers in (2, 784, 3072))
+        sizes = [evaluation._batch_size(Examples.of((x, [0, 1, 2])), torch.device(device)) for x in inputs]
+        assert sizes == expected

@@ -22,10 +22,11 @@ LAYERS = (
     {"errors", "hashing", "noise"},
     {"weights", "paths", "curves", "statistics", "tables", "results"},
     {"spec", "recipe", "schedules", "registry", "usercode"},
-    {"models", "datasets"},
+    {"adapters", "origins", "models", "datasets"},
     {"downloads"},
     {
         *("generators", "examples", "losses", "networks", "normalisation", "firstlayer", "optimizers", "reuse"),
+        *("capture", "devices"),
         *("training", "merging", "alignment", "evaluation", "importance", "gradients"),
     },
     {"nodes", "graph", "store", "choices", "execute"},
@@ -41,6 +42,7 @@ LAYERS = (
 TORCH_FREE = {
     *("errors", "hashing", "noise", "curves", "statistics", "tables", "results"),
     *("spec", "recipe", "schedules", "registry", "usercode", "datasets", "downloads", "importance"),
+    *("adapters", "origins", "devices"),
     *("nodes", "graph", "store", "choices", "execute", "study"),
     *("claims", "plots", "redraw", "figures", "papers", "report", "demo", "display", "cli", "cli_data", "__main__"),
     "",  # the package itself

@@ -250,11 +250,14 @@ def demo(
 
 @app.command
 def models() -> None:
-    """List the models with their arguments."""
+    """List the models with their arguments, and which other packages' models can be named."""
+    from isthmus import adapters
     from isthmus import models as zoo
 
     for name in zoo.names():
         print(f"{name:16} {zoo.describe(name)}")
+    for prefix in adapters.names():
+        print(f"{prefix + ':':16} {adapters.overview(prefix)}")
 
 
 @app.command

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from isthmus import generators, losses, normalisation
+from isthmus.devices import deterministic
 from isthmus.errors import BadInput, BadWeights, IsthmusWarning, nearest
 from isthmus.examples import Examples, Lent
 from isthmus.firstlayer import FirstLayer
@@ -91,13 +92,15 @@ def evaluate_path(
         raise BadInput(f"The path must be made by isthmus.paths, such as line(a, b), found {type(path).__name__}.")
     examples, points = Examples.of(data), _points(alphas, path)
     function = _loss(loss)
-    size = _batch_size(examples) if batch_size is None else batch_size
+    size = batch_size
     for name, number in (("batch_size", size), ("stats_batch", stats_batch), ("stats_examples", stats_examples)):
-        if number < 1:
+        if number is not None and number < 1:
             raise BadInput(f"{name} must be at least 1, found {number}.")
     stats_examples_found = _stats_examples(stats_data)
     bench = _Bench(model, path, examples, precision)
     mode, notes = _mode(bench.model, norm_stats, stats_examples_found)
+    if size is None:  # where it is part of the result it must not depend on the device
+        size = _batch_size(examples, torch.device("cpu") if mode == "batch" else bench.device)
     bench.check_buffers(mode)
     with bench.running():
         statistics = bench.statistics(mode, points, stats_examples_found, stats_batch, stats_examples)
@@ -211,10 +214,13 @@ def _slices(count: int, size: int) -> list[slice]:
     return [slice(begin, min(begin + size, count)) for begin in range(0, count, size)]
 
 
-def _batch_size(examples: Examples) -> int:
-    """The power of two in 128..2,048 at which a batch of inputs has at most 2**20 numbers: it stays in a cache."""
-    numbers = max(1, examples.inputs[0].numel())
-    return min(2048, max(128, 1 << max(1, 2**20 // numbers).bit_length() - 1))
+def _batch_size(examples: Examples, device: torch.device) -> int:
+    """The power of two in 128..2,048 at which a batch of inputs has at most 2**20 numbers: it stays in a cache.
+
+    On an accelerator eight times as much, which keeps it busy between two launches.
+    """
+    numbers, more = max(1, examples.inputs[0].numel()), 1 if device.type == "cpu" else 8
+    return min(2048 * more, max(128, 1 << max(1, 2**20 * more // numbers).bit_length() - 1))
 
 
 def _has_ends(points: Sequence[Coordinate]) -> bool:
@@ -320,9 +326,7 @@ class _Bench:
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
         """No gradients, the global generators as they were afterwards, deterministic kernels."""
-        devices = [self.device] if self.device.type == "cuda" else []
-        cudnn = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
-        with torch.no_grad(), generators.forked(self.device), cudnn if devices else contextlib.nullcontext():
+        with torch.no_grad(), generators.forked(self.device), deterministic(self.device):
             generators.seed(0, self.device)  # a module that draws in eval mode too gives the same numbers each time
             yield
 

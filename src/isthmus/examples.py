@@ -161,18 +161,28 @@ class Augmenter:
     """
 
     def __init__(self, augment: Augment, noise: Noise, examples: int, epoch: int, device: torch.device) -> None:
-        self.padding = augment.crop
+        self.padding, self.brightness = augment.crop, augment.brightness
+        self.noise, self.examples = noise, examples
         sizes = {"crop-y": 2 * augment.crop + 1, "crop-x": 2 * augment.crop + 1, "flip": 2 if augment.flip else 1}
-        self.draws = {
-            name: torch.from_numpy(_below(size, noise.augmentation_words(examples, epoch, name))).to(device)
-            for name, size in sizes.items()
-            if size > 1
-        }
-        self.factors: Tensor | None = None
-        if augment.brightness:
-            unit = (noise.augmentation_words(examples, epoch, "brightness") >> np.uint64(11)) * 2.0**-53  # [0, 1)
-            factors = torch.from_numpy(1.0 + augment.brightness * (2.0 * unit - 1.0))
-            self.factors = factors.to(device, torch.float32)
+        self.sizes = {name: size for name, size in sizes.items() if size > 1}
+        self.draws = {name: self._draw(name, epoch).to(device) for name in self.sizes}
+        self.factors = self._factors(epoch).to(device) if augment.brightness else None
+
+    def enter(self, epoch: int) -> None:
+        """Go on to another epoch, in the memory that the draws are in: a recorded step reads them from there."""
+        for name, draw in self.draws.items():
+            draw.copy_(self._draw(name, epoch))
+        if self.factors is not None:
+            self.factors.copy_(self._factors(epoch))
+
+    def _draw(self, name: str, epoch: int) -> Tensor:
+        words = self.noise.augmentation_words(self.examples, epoch, name)
+        return torch.from_numpy(_below(self.sizes[name], words))
+
+    def _factors(self, epoch: int) -> Tensor:
+        words = self.noise.augmentation_words(self.examples, epoch, "brightness")
+        unit = (words >> np.uint64(11)) * 2.0**-53  # [0, 1)
+        return torch.from_numpy(1.0 + self.brightness * (2.0 * unit - 1.0)).float()
 
     def __call__(self, raw: Tensor, where: slice | Tensor) -> Tensor:
         """The augmented pictures, shape (batch, channels, height, width), of the type that they came in."""

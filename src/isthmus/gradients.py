@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from isthmus import generators, losses
+from isthmus.devices import deterministic
 from isthmus.errors import BadInput, nearest
 from isthmus.examples import Examples
 from isthmus.networks import forward, load_into, private_copy
@@ -72,8 +73,7 @@ def norms(
         1, min(_BATCH.get(device.type, 16), _NUMBERS // sum(parameter.numel() for parameter in trained.values()))
     )
     found, route = np.empty(len(examples)), None
-    cudnn = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
-    with generators.forked(device), cudnn, torch.autocast(device.type, enabled=False):
+    with generators.forked(device), deterministic(device), torch.autocast(device.type, enabled=False):
         generators.seed(0, device)  # a module that draws in eval mode too gives the same numbers each time
         for begin in range(0, len(examples), size):
             where = slice(begin, min(begin + size, len(examples)))

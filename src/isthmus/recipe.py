@@ -136,7 +136,8 @@ class Until(Spec):
 class Recipe(Spec):
     """How a network is trained.
 
-    ``precision`` "bf16" runs the network under bfloat16 autocast, with its weights and the loss in float32; "auto"
+    ``precision`` "bf16" runs the network under bfloat16 autocast, with its weights and the loss in float32; "tf32"
+    lets an accelerator multiply float32 in TF32 (a CPU computes in float32 all the same); "auto"
     must be resolved (:meth:`resolved`) before anything is named by the recipe.
     """
 
@@ -145,7 +146,7 @@ class Recipe(Spec):
     batch_size: Annotated[int, Field(ge=1)]
     drop_last: bool = False
     augment: Augment = Augment()
-    precision: Literal["float32", "bf16", "auto"] = "float32"
+    precision: Literal["float32", "tf32", "bf16", "auto"] = "float32"
     loss: Literal["cross_entropy", "binary_cross_entropy"] = "cross_entropy"
 
     FROZEN: ClassVar[Mapping[str, Any]] = MappingProxyType(

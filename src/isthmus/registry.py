@@ -42,7 +42,7 @@ T = TypeVar("T")
 def canonical_name(name: str) -> str:
     """The form in which names are compared: case, ``-``, ``_`` and spaces do not count.
 
-    ``package.module:factory`` names user code and stays as it is.
+    ``package.module:factory`` (user code) and ``timm:NAME`` (a model of another package) stay as they are.
 
     >>> canonical_name("ResNet-20"), canonical_name("my_package.nets:Big_Net")
     ('resnet20', 'my_package.nets:Big_Net')

@@ -10,10 +10,9 @@ forward pass to the next (a plain attribute, a buffer that is not persistent) be
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +22,8 @@ import torch
 from torch import Tensor, nn
 
 from isthmus import generators, losses, optimizers
+from isthmus.capture import Gradients, recorder_for
+from isthmus.devices import deterministic
 from isthmus.errors import BadInput
 from isthmus.examples import Augmenter, Examples
 from isthmus.networks import NetworkState, forward, load_into, private_copy
@@ -114,7 +115,7 @@ def train(
     noted = _Losses()
     judged = Examples.of(test_data if until and until.on == "test" else data).to(run.device) if until else None
     without_callers = torch.autocast(run.device.type, enabled=False)  # it would act on backward passes
-    with generators.forked(run.device), _deterministic(run.device), without_callers:
+    with generators.forked(run.device), deterministic(run.device, tf32=recipe.precision == "tf32"), without_callers:
         for step, rate in enumerate(rates.tolist(), start=start):
             noted.add(run.step(step, rate))
             at_end = (step + 1) % run.steps_per_epoch == 0
@@ -170,12 +171,17 @@ class _Run:
         self.optimizer = optimizers.build(recipe.optimizer, self.names, state.optimizer)
         self.steps_per_epoch = recipe.steps_per_epoch(len(data))
         self.epoch, self.seen, self.checked = -1, 0, False
+        self.augmenter: Augmenter | None = None
+        seed = functools.partial(generators.seed, device=device)
+        self.gradients = Gradients(self.model, self._gradients, recorder_for(device), seed)
 
     def _enter(self, epoch: int) -> None:
         self.epoch = epoch
         self.order = torch.from_numpy(self.noise.epoch_order(len(self.data), epoch)).to(self.device)
-        augment = self.recipe.augment
-        self.augmenter = Augmenter(augment, self.noise, len(self.data), epoch, self.device) if augment.acts else None
+        if self.augmenter is not None:
+            self.augmenter.enter(epoch)
+        elif self.recipe.augment.acts:
+            self.augmenter = Augmenter(self.recipe.augment, self.noise, len(self.data), epoch, self.device)
 
     def step(self, step: int, rate: float) -> Tensor:
         """One optimiser step; the loss of its batch before the update."""
@@ -184,11 +190,17 @@ class _Run:
             self._enter(epoch)
         size = self.recipe.batch_size
         where = self.order[position * size : (position + 1) * size]
-        inputs, targets = self.data.batch(where, self.augmenter)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["factor"]
-        generators.seed(self.noise.dropout_seed(step), self.device)
-        self.optimizer.zero_grad(set_to_none=True)
+        loss = self.gradients(where, self.noise.dropout_seed(step))
+        optimizers.fill_gaps(self.optimizer)
+        self.optimizer.step()
+        self.seen += len(where)
+        return loss
+
+    def _gradients(self, where: Tensor) -> Tensor:
+        """The loss of the examples at these indices; its gradients go into the parameters."""
+        inputs, targets = self.data.batch(where, self.augmenter)
         outputs = self._outputs(inputs)
         if not self.checked:
             losses.check(self.recipe.loss, outputs, self.data.targets, len(where))
@@ -199,9 +211,6 @@ class _Run:
         if not self.checked:
             self._check_gradients()
         self.checked = True
-        optimizers.fill_gaps(self.optimizer)
-        self.optimizer.step()
-        self.seen += len(where)
         return loss.detach()
 
     def _outputs(self, inputs: Tensor) -> Tensor:
@@ -231,15 +240,6 @@ class _Run:
 
 def _portable(tensor: Tensor) -> Tensor:
     return tensor.detach().to("cpu", memory_format=torch.contiguous_format, copy=True)
-
-
-@contextlib.contextmanager
-def _deterministic(device: torch.device) -> Iterator[None]:
-    if device.type != "cuda":
-        yield
-        return
-    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
-        yield
 
 
 @torch.no_grad()

@@ -23,7 +23,10 @@ VERSION = "__isthmus_version__"
 
 
 def is_user_code(name: str) -> bool:
-    """Whether a name is of the form ``package.module:function``."""
+    """Whether a name is of the form ``package.module:function``.
+
+    So is ``timm:NAME``; of a model's name :func:`isthmus.origins.of` says whether it is another package's.
+    """
     return ":" in name
 
 

@@ -227,6 +227,14 @@ def test_a_graft_takes_what_it_names_from_a_file_of_any_architecture(store: Stor
         Workshop(store, Setting()).compute(replace(node, patterns=("0.weight",)))
 
 
+def test_an_imported_checkpoint_may_have_been_saved_inside_a_wrapper(tmp_path: Path) -> None:
+    tensors = {f"module.{name}": tensor for name, tensor in models.initialise(NORMED.name, 11).state_dict().items()}
+    save_file(tensors, tmp_path / "net.safetensors")
+    node = Import(NORMED, weights.digest(tensors), str(tmp_path / "net.safetensors"))
+    own = compute(Store(tmp_path / "store"), node)
+    same(state(own, node), NetworkState.of(models.initialise(NORMED.name, 11)))
+
+
 def test_files_that_hold_no_weights(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=f"^There is no file of weights at {tmp_path}/none.pt\\.$"):
         read_weights(f"{tmp_path}/none.pt")

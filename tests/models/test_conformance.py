@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from typing import cast
 
@@ -10,20 +11,39 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import fake_packages
 from isthmus import gradients, models
 from isthmus.errors import BadInput, UnknownName
 
-EVERY = pytest.mark.parametrize("name", models.names())
+PACKAGES: dict[str, dict[str, object]] = {
+    "torchvision:resnet18": {"input_shape": (3, 32, 32)},
+    "torchvision:vit_b_16": {"input_shape": (3, 8, 8)},
+    "timm:vit_tiny": {"input_shape": (2, 8, 12)},
+    "hf:resnet": {"input_shape": (2, 32, 24), "hidden_sizes": [4, 5, 7, 6]},
+    "hf:vit": {"input_shape": (1, 8, 12), "num_hidden_layers": 2},
+}
+"""Models of other packages, of which there are stand-ins."""
+
+OURS = pytest.mark.parametrize("name", models.names())
+EVERY = pytest.mark.parametrize("name", [*models.names(), *PACKAGES])
 CLASSES = 7
 BATCH = 5
 PICTURES = {"stem": "7x7", "max_pool": True, "classes": 1000, "input_shape": (3, 224, 224)}  # as in torchvision
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _packages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        yield from (None for _ in fake_packages.at_hand(tmp_path_factory.mktemp("packages"), patch))
+
+
 def small(name: str) -> dict[str, object]:
-    return dict(models._entries()[name].small)
+    return dict(PACKAGES[name] if name in PACKAGES else models._entries()[name].small)
 
 
 def input_shape(name: str) -> tuple[int, ...]:
+    if name in PACKAGES:
+        return cast(tuple[int, ...], PACKAGES[name]["input_shape"])
     default = inspect.signature(models._entries()[name].build).parameters["input_shape"].default
     return cast(tuple[int, ...], small(name).get("input_shape", default))
 
@@ -154,7 +174,7 @@ def test_a_bad_argument_gets_one_sentence(name: str, wrong: dict[str, object], e
     assert "\n" not in sentence
 
 
-@EVERY
+@OURS
 def test_any_spelling_of_a_name_is_understood(name: str) -> None:
     spelled = name.upper().replace("NET", "Net-")
     assert models.describe(spelled) == models.describe(name)

@@ -7,8 +7,8 @@ its state dicts are written out by the rule that they follow.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
 
+import published_names
 import pytest
 import torch
 import written_out
@@ -20,7 +20,6 @@ from isthmus import models
 from isthmus.errors import BadInput
 
 randomised = functools.partial(written_out.randomised, spread=0.1)  # fifty layers
-Shapes = dict[str, tuple[int, ...]]
 
 
 def assert_same(found: Tensor, expected: Tensor) -> None:
@@ -138,35 +137,11 @@ def test_pictures_that_are_too_small() -> None:
 # --- torchvision's names and shapes ------------------------------------------------------------------------
 
 
-def norm_shapes(key: str, channels: int) -> Shapes:
-    parts = ("weight", "bias", "running_mean", "running_var")
-    return {f"{key}.{part}": (channels,) for part in parts} | {f"{key}.num_batches_tracked": ()}
-
-
-def resnet_shapes(bottleneck: bool, depths: tuple[int, ...]) -> Iterator[Shapes]:
-    expansion, channels = (4, 64) if bottleneck else (1, 64)
-    yield {"conv1.weight": (64, 3, 7, 7)} | norm_shapes("bn1", 64)
-    for stage, depth in enumerate(depths):
-        planes = 64 * 2**stage
-        for unit in range(depth):
-            key = f"layer{stage + 1}.{unit}"
-            sides = [(planes, channels, 1), (planes, planes, 3), (4 * planes, planes, 1)]
-            convolutions = sides if bottleneck else [(planes, channels, 3), (planes, planes, 3)]
-            for index, (outputs, into, side) in enumerate(convolutions, start=1):
-                yield {f"{key}.conv{index}.weight": (outputs, into, side, side)}
-                yield norm_shapes(f"{key}.bn{index}", outputs)
-            if unit == 0 and (stage or bottleneck):
-                yield {f"{key}.downsample.0.weight": (expansion * planes, channels, 1, 1)}
-                yield norm_shapes(f"{key}.downsample.1", expansion * planes)
-            channels = expansion * planes
-    yield {"fc.weight": (1000, channels), "fc.bias": (1000,)}
-
-
 @pytest.mark.parametrize("name", DEPTHS)
 def test_the_state_dict_of_torchvisions_residual_networks(name: str) -> None:
     with torch.device("meta"):
         model = models.build(name, stem="7x7", max_pool=True, classes=1000, input_shape=(3, 224, 224))
-    expected = {key: shape for part in resnet_shapes(name == "resnet50", DEPTHS[name]) for key, shape in part.items()}
+    expected = published_names.resnet(name == "resnet50", DEPTHS[name])
     assert {key: tuple(tensor.shape) for key, tensor in model.state_dict().items()} == expected
 
 

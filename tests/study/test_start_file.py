@@ -89,7 +89,8 @@ def test_a_file_of_another_head_gives_its_other_blocks(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     outside = {**initial(99, classes=5).weights, "layer2.extra": torch.ones(3)}
-    written(tmp_path, "head5.safetensors", outside)
+    wrapped = {f"module.{name}": tensor for name, tensor in outside.items()}
+    written(tmp_path, "head5.safetensors", wrapped)
     sets = ("start.file=head5.safetensors", 'start.new=["layer2"]')
     found = begun(store, *sets)
     assert same(found, initial(DRAWN).weights, "layer2")
@@ -97,6 +98,6 @@ def test_a_file_of_another_head_gives_its_other_blocks(
     point = begun(store, *sets, "start.at=0.3")
     assert same(point, initial(DRAWN).weights, "layer2")
     assert torch.equal(point["layer1.bias"], torch.lerp(initial().weights["layer1.bias"], outside["layer1.bias"], 0.3))
-    moved = written(tmp_path, "elsewhere.safetensors", outside)
+    moved = written(tmp_path, "elsewhere.safetensors", wrapped)
     keys = [start_of(f"start.file={path}", sets[1]).key for path in ("head5.safetensors", moved)]
     assert keys[0] == keys[1]

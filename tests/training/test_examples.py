@@ -288,3 +288,15 @@ def test_pictures_have_four_dimensions() -> None:
         with pytest.raises(BadData, match=r"shape \(examples, channels, height, width\), found \(11, 90\)"):
             Examples.of((flat, LABELS), **options)
     assert Examples.of((flat, LABELS), pixels=True).batch(slice(0, 2))[0].max() <= 1
+
+
+def test_an_augmenter_goes_on_to_another_epoch_in_the_same_memory() -> None:
+    augment, noise, cpu = Augment(crop=3, flip=True, brightness=0.2), Noise(3, 14, 15), torch.device("cpu")
+    found, expected = Augmenter(augment, noise, 11, 2, cpu), Augmenter(augment, noise, 11, 7, cpu)
+    places = {name: draw.data_ptr() for name, draw in found.draws.items()}
+    found.enter(7)
+    assert {name: draw.data_ptr() for name, draw in found.draws.items()} == places
+    assert all(torch.equal(draw, expected.draws[name]) for name, draw in found.draws.items())
+    assert found.factors is not None
+    assert expected.factors is not None
+    assert torch.equal(found.factors, expected.factors)

@@ -33,6 +33,7 @@ class Setting:
         device: "cpu" or "cuda".
         data_root: the folder of data sets.
         save_every: seconds after which training in flight is saved, at the next end of an epoch.
+        index: the number of the process: processes take the accelerators of the machine in turn.
     """
 
     workers: int = 1
@@ -40,6 +41,7 @@ class Setting:
     device: Device = "cpu"
     data_root: str | None = None
     save_every: float = 300.0
+    index: int = 0
 
     def __post_init__(self) -> None:
         if self.workers < 0 or (self.threads is not None and self.threads < 1):

@@ -21,7 +21,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 import isthmus
-from isthmus import datasets, gradients, importance, merging, models, noise, paths, training, usercode, weights
+from isthmus import datasets, gradients, importance, merging, models, noise, origins, paths, training, weights
 from isthmus.choices import applied, choose
 from isthmus.errors import BadData, BadInput, IsthmusError
 from isthmus.evaluation import evaluate_path, predict
@@ -74,7 +74,7 @@ class Workshop:
         stop: Callable[[], bool] = lambda: False,
     ) -> None:
         self.store, self.setting, self.report, self.stop = store, setting, report, stop
-        self.device = torch.device(setting.device)
+        self.device = _device(setting)
         self._skeletons: dict[str, nn.Module] = {}
         self._examples: dict[tuple[Any, ...], Examples] = {}
         self._data: dict[str, datasets.DataSet] = {}
@@ -102,7 +102,9 @@ class Workshop:
 
     def examples(self, data: DataRef, part: Part, model: ModelRef, order: str = "examples") -> Examples:
         """The examples of a part, on the device, ready for this model."""
-        channels_last = ":" not in model.name and len(data.input_shape) == 3
+        # of other people's networks nobody knows: some take no such pictures, and strided 1x1 convolutions of them
+        # may corrupt the heap (see PointwiseConv2d)
+        channels_last = origins.of(model.name) == "ours" and len(data.input_shape) == 3
         name = (data.digest, data.mean, data.std, json.dumps(part.describe(), sort_keys=True), channels_last, order)
         if name not in self._examples:
             split = getattr(self.data(data), part.split)
@@ -156,7 +158,7 @@ class Workshop:
         return {
             "isthmus": isthmus.__version__,
             "torch": torch.__version__,
-            "device": torch.cuda.get_device_name() if self.device.type == "cuda" else "cpu",
+            "device": torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "cpu",
             "capability": torch.backends.cpu.get_cpu_capability() if self.device.type == "cpu" else "",
             "machine": platform.machine(),
             "threads": torch.get_num_threads(),
@@ -228,10 +230,11 @@ class Workshop:
         found = read_weights(node.file)
         if weights.digest(found) != node.tensors:
             raise BadInput(f"The file {node.file} changed since the study was expanded; run the command again.")
-        if not node.whole:
-            return self._put_state(node, NetworkState(weights.Weights(found)), began, pins=({}, {}))
         model = _built(node.model, 0)
-        load_into(model, found)
+        if not node.whole:
+            part = weights.Weights(models.renamed(found, model))
+            return self._put_state(node, NetworkState(part), began, pins=({}, {}))
+        load_into(model, models.translate(found, model))
         return self._put_state(node, NetworkState.of(model), began, pins=({}, {}))
 
     def _merge(self, node: Merge, began: float) -> Record:
@@ -417,23 +420,36 @@ class Workshop:
         return {**record.summary, **arrays}
 
 
-_LOADED: dict[str, str] = {}
-"""The digest of user code when this process loaded it."""
+def _device(setting: Setting) -> torch.device:
+    """The accelerator that is this process's turn."""
+    if setting.device == "cpu":
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
+        raise BadInput(
+            "There is no CUDA device that torch can use here: leave --device out, or install torch for CUDA."
+        )
+    return torch.device("cuda", setting.index % torch.cuda.device_count())
+
+
+_LOADED: dict[str, str | None] = {}
+"""The digest of other people's code when this process loaded it."""
 
 
 def _built(model: ModelRef, seed: int) -> nn.Module:
-    """A new network; refuses user code other than the study was expanded with: an edited file, or one loaded before."""
+    """A new network; refuses code other than the study was expanded with: an edited file, or one loaded before."""
+    code = None
     if model.source is not None:
-        if usercode.source_digest(model.name) != model.source:
+        if origins.source(model.name) != model.source:
             raise BadInput(f"The code of {model.name} changed since the study was expanded; run the command again.")
-        if _LOADED.get(model.name, model.source) != model.source:
+        code = origins.code(model.name)
+        if _LOADED.get(model.name, code) != code:
             raise BadInput(
                 f"The code of {model.name} changed after this process had loaded it; start Python again, or compute in"
                 " processes of their own (workers=1)."
             )
     made = models.initialise(model.name, seed, **dict(model.arguments))
     if model.source is not None:
-        _LOADED[model.name] = model.source
+        _LOADED[model.name] = code
     return made
 
 

@@ -12,12 +12,13 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 from types import FrameType
 from typing import Any
 
+from isthmus.devices import WORKSPACE
 from isthmus.errors import Interrupted, IsthmusError, RunFailed
 from isthmus.execute import Display, Setting
 from isthmus.graph import Plan
@@ -199,6 +200,7 @@ class _Pool:
             "MALLOC_TOP_PAD_": str(2**26),
             "OMP_NUM_THREADS": str(self.setting.threads_each),
             "MKL_NUM_THREADS": str(self.setting.threads_each),
+            **WORKSPACE,
         }
         ours, theirs = Pipe()
         process = subprocess.Popen(
@@ -211,7 +213,7 @@ class _Pool:
         theirs.close()
         assert process.stdin is not None
         with suppress(BrokenPipeError), process.stdin as stdin:
-            pickle.dump((sys.path, str(self.store.root), self.setting), stdin)
+            pickle.dump((sys.path, str(self.store.root), replace(self.setting, index=index)), stdin)
         return _Worker(index, process, ours)
 
     def run(self) -> None:

@@ -57,8 +57,6 @@ def main() -> None:
     from isthmus.store import Store
 
     torch.set_num_threads(setting.threads_each)
-    if setting.device == "cuda":
-        torch.backends.cuda.matmul.allow_tf32 = False
     line = _Line(connection)
     workshop = Workshop(Store(store_root), setting, line.report, line.stop)
     line.send("ready")

@@ -1,7 +1,8 @@
 """Network architectures by name: each file in this folder is a family, found by being there.
 
 A family's file holds ``ENTRIES``, a mapping from name to :class:`Entry`. Names are compared without
-case, ``-``, ``_`` and spaces. Anyone's own network is named ``package.module:factory``.
+case, ``-``, ``_`` and spaces. Anyone's own network is named ``package.module:factory``, one of an installed package
+``torchvision:NAME``, ``timm:NAME`` or ``hf:KIND`` (see :mod:`isthmus.adapters`), as it is spelled there.
 
 >>> model = initialise("lenet5", seed=3, classes=7)
 >>> count_parameters(model), list(blocks("lenet5", model))
@@ -19,9 +20,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from isthmus import noise, registry, usercode
+from isthmus import adapters, noise, registry, usercode
+from isthmus.adapters import counterpart
 from isthmus.errors import BadInput
 from isthmus.models import blocking
+from isthmus.models.foreign import renamed, translate
 from isthmus.registry import canonical_name
 from isthmus.usercode import source_digest
 
@@ -31,10 +34,13 @@ __all__ = [
     "build",
     "canonical_name",
     "count_parameters",
+    "counterpart",
     "describe",
     "initialise",
     "names",
+    "renamed",
     "source_digest",
+    "translate",
 ]
 
 
@@ -61,6 +67,8 @@ def names() -> tuple[str, ...]:
 
 def describe(name: str) -> str:
     """One line: what the architecture is, and its arguments with their defaults."""
+    if adapters.is_adapter(name):
+        return adapters.describe(name)
     entry = _entry(name)
     return registry.summarise(entry.summary, entry.build)
 
@@ -70,8 +78,10 @@ def build(name: str, /, **arguments: Any) -> nn.Module:
 
     Raises:
         UnknownName: for a name that nothing answers to.
-        BadInput: for an argument that the architecture does not take, or cannot have.
+        BadInput: for an argument that the architecture does not take, or cannot have; for a package that is not there.
     """
+    if adapters.is_adapter(name):
+        return adapters.build(name, arguments)
     entry = _entry(name)
     if usercode.is_user_code(name):
         return _build_user_code(name, entry, arguments)
@@ -89,12 +99,14 @@ def blocks(name: str, model: nn.Module) -> dict[str, tuple[str, ...]]:
     """The blocks of a model in the order of the forward pass: for each, globs on state-dict names.
 
     Every parameter and buffer belongs to exactly one block. For ``package.module:factory`` they are
-    what ``model.blocks`` (a mapping, or a method that returns one) says, else the top-level children.
+    what ``model.blocks`` (a mapping, or a method that returns one) says, else the top-level children. For a model of
+    another package they are those of ours where it is one of the same family, else its top-level children, the
+    container that holds most of it opened (:func:`isthmus.models.blocking.opened`).
 
     Raises:
         BadInput: when a tensor is in no block or in two.
     """
-    found = dict(_entry(name).blocks(model))
+    found = adapters.blocks(name, model) if adapters.is_adapter(name) else dict(_entry(name).blocks(model))
     blocking.check_partition(f"Model {name}", found, model.state_dict().keys())
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
@@ -10,9 +11,16 @@ from torch import nn
 
 from isthmus.errors import BadInput
 
-__all__ = ["check_partition", "children", "declared", "matching", "within"]
+__all__ = ["FOUR_STAGES", "check_partition", "children", "declared", "matching", "opened", "within"]
 
 Blocks = dict[str, tuple[str, ...]]
+
+FOUR_STAGES: Mapping[str, tuple[str, ...]] = {
+    "stem": ("conv1.*", "bn1.*"),
+    **{f"stage{index}": (f"layer{index}.*",) for index in range(1, 5)},
+    "fc": ("fc.*",),
+}
+"""The blocks of a residual network whose tensors are named as in torchvision."""
 
 
 def children(model: nn.Module) -> Blocks:
@@ -23,6 +31,47 @@ def children(model: nn.Module) -> Blocks:
     """
     heads = dict.fromkeys(name.partition(".")[::2] for name in model.state_dict())
     return {head: (f"{head}.*" if rest else head,) for head, rest in heads}
+
+
+def opened(model: nn.Module) -> Blocks:
+    """As :func:`children`, but the container that holds most of the tensors gives a block for each of its children.
+
+    That is a Sequential, ModuleList or ModuleDict with tensors in two of its children or more (``features``,
+    ``blocks``, ``encoder.layers``); what lies beside the way to it gets blocks as well. A child whose name counts on
+    from a sibling's (``layer3`` beside ``layer2``) is one of a series already and stays whole.
+
+    >>> trunk = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 4), nn.Linear(4, 5))
+    >>> opened(nn.ModuleDict({"body": nn.ModuleDict({"features": trunk}), "head": nn.Linear(5, 1)}))
+    {'body.features.0': ('body.features.0.*',), 'body.features.2': ('body.features.2.*',), \
+'body.features.3': ('body.features.3.*',), 'head': ('head.*',)}
+    """
+    way = _way_to_container(model)
+    found: Blocks = {}
+    for name in model.state_dict():
+        inside = max((path for path in way if name.startswith(path)), key=len, default="")
+        head, _, rest = name[len(inside) :].partition(".")
+        found[inside + head] = (f"{inside}{head}.*" if rest else inside + head,)
+    return found
+
+
+def _way_to_container(model: nn.Module) -> list[str]:
+    """The prefixes that lead to the container with more than half of the tensors, its own last; [] for none."""
+    tensors, way, module = list(model.state_dict()), [""], model
+    while True:
+        counts: dict[str, int] = {}
+        for name in tensors:
+            if name.startswith(way[-1]):
+                head, _, rest = name[len(way[-1]) :].partition(".")
+                counts[head] = counts.get(head, 0) + bool(rest)
+        holders = [name for name, count in counts.items() if count]
+        if isinstance(module, nn.Sequential | nn.ModuleList) and len(holders) > 1:
+            return way
+        main = next((name for name in holders if 2 * counts[name] > len(tensors)), None)
+        series = [re.sub(r"\d+", "", name) for name in holders]
+        if main is None or series.count(re.sub(r"\d+", "", main)) > 1:
+            return []
+        module = module.get_submodule(main)
+        way.append(f"{way[-1]}{main}.")
 
 
 def declared(model: nn.Module) -> Blocks:
@@ -60,8 +109,8 @@ def within(blocks: Mapping[str, tuple[str, ...]], name: str, tensors: Iterable[s
     ('layer4.0.*',)
     """
     found = blocks.get(name, ())
-    head, _, rest = name.partition(".")
-    if not found and rest and head in blocks and not set(rest) & set("*?["):
+    head = max((block for block in blocks if name.startswith(f"{block}.")), key=len, default=None)
+    if not found and head is not None and not set(rest := name[len(head) + 1 :]) & set("*?["):
         stems = tuple(f"{glob[:-1]}{rest}" for glob in blocks[head] if glob.endswith(".*"))
         found = tuple(f"{stem}{end}" for stem in stems for end in ("", ".*"))
     return matching(found, tensors)

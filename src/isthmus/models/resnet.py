@@ -12,7 +12,7 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from isthmus.models import Entry
+from isthmus.models import Entry, blocking
 from isthmus.models.layers import ImageShape, Init, Norm, PointwiseConv2d, initialise_as, make_norm
 from isthmus.registry import Count
 
@@ -114,11 +114,6 @@ def _projection(channels: int, outputs: int, stride: int, norm: Norm) -> nn.Modu
     return nn.Sequential(_convolution(channels, outputs, 1, stride, norm), make_norm(norm, outputs))
 
 
-def _blocks(model: nn.Module) -> dict[str, tuple[str, ...]]:
-    stages = {f"stage{index}": (f"layer{index}.*",) for index in range(1, 5)}
-    return {"stem": ("conv1.*", "bn1.*"), **stages, "fc": ("fc.*",)}
-
-
 def _entry(name: str, unit: type[Unit | Bottleneck], depths: tuple[int, int, int, int]) -> Entry:
     def build(
         classes: Count = 10,
@@ -133,7 +128,7 @@ def _entry(name: str, unit: type[Unit | Bottleneck], depths: tuple[int, int, int
         return initialise_as(model, init)
 
     summary = f"{name} of four stages, for 32x32 pictures or (stem 7x7, max_pool) larger ones."
-    return Entry(build, summary, _blocks, {"width": 4})
+    return Entry(build, summary, lambda model: blocking.FOUR_STAGES, {"width": 4})
 
 
 ENTRIES = {

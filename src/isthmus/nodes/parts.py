@@ -20,7 +20,7 @@ __all__ = ["DataRef", "ModelRef", "NormSpec", "Part", "Share"]
 
 @dataclass(frozen=True)
 class ModelRef:
-    """A model by name and arguments; ``source`` is the digest of its code where that is the user's."""
+    """A model by name and arguments; ``source`` is the digest of its code where that is not ours."""
 
     name: str
     arguments: Mapping[str, Any]

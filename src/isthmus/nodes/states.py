@@ -51,8 +51,8 @@ class Init(Root):
 class Import(Root):
     """A checkpoint from outside, named by the digest of its tensors; ``file`` is where it was found.
 
-    Its tensors are those of the architecture; if it is not ``whole`` they are whatever the file holds, to be donors of
-    a :class:`Graft`.
+    Its tensors are those of the architecture; if it is not ``whole`` they are whatever the file holds, under the names
+    of the architecture as far as they fit it, to be donors of a :class:`Graft`.
     """
 
     tensors: str

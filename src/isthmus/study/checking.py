@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from isthmus import datasets, registry, usercode
+from isthmus import datasets, origins, registry
 from isthmus.datasets import altering
 from isthmus.errors import BadData, BadInput, UnknownName
 from isthmus.hashing import canonical
@@ -92,9 +92,12 @@ def model_ref(spec: ModelSpec) -> tuple[ModelRef | None, list[str]]:
         return None, ["model.seed: initial weights are drawn from the study's seeds; leave it out."]
     try:
         canonical(spec.arguments)
-        source = usercode.source_digest(spec.name) if usercode.is_user_code(spec.name) else None
     except BadInput as error:
-        return None, [f"model.name: {error}" if usercode.is_user_code(spec.name) else f"model: {error}"]
+        return None, [f"model: {error}"]
+    try:
+        source = origins.source(spec.name)
+    except BadInput as error:
+        return None, [f"model.name: {error}"]
     return ModelRef(registry.canonical_name(spec.name), spec.arguments, source), []
 
 
@@ -110,7 +113,7 @@ def model_problems(spec: ModelSpec, data: DataRef | None, loss: str | None = Non
     except UnknownName as error:
         return [f"model.name: {error}"]
     except BadInput as error:
-        alone = {} if usercode.is_user_code(spec.name) else spec.arguments
+        alone = spec.arguments if origins.of(spec.name) == "ours" else {}
         return _one_by_one("model", build, alone) or [f"model: {error}"]
     return [] if data is None else _misfit(spec, model, data, loss)
 
@@ -133,7 +136,7 @@ def _misfit(spec: ModelSpec, model: Any, data: DataRef, loss: str | None) -> lis
     from isthmus.evaluation import predict
 
     shape = list(data.input_shape)
-    theirs = "" if usercode.is_user_code(spec.name) else f"; give model.input_shape = {shape}"
+    theirs = "" if origins.of(spec.name) == "user" else f"; give model.input_shape = {shape}"
     try:
         outputs = predict(model, (np.zeros((2, *shape), np.float32), np.zeros(2, np.int64)))
     except Exception as error:  # whatever a module raises on inputs that it was not made for

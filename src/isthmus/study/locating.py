@@ -108,7 +108,7 @@ def _from_file(found: Located, study: Study, start: Start, own: Own) -> None:
     except BadInput as error:
         found.problems.append(f"start.file: {error}")
         return
-    taken, fresh = _parts(found, study, start, tensors, "the file")
+    taken, fresh = _parts(found, study, start, tensors, "the file", foreign=True)
     file = Import(own[0], weights.digest(tensors), path, whole=not start.blocks)
     if start.blocks:
         found.starting = Starting(study, *own, file=file, taken=taken, fresh=fresh)
@@ -117,7 +117,7 @@ def _from_file(found: Located, study: Study, start: Start, own: Own) -> None:
 
 
 def _parts(
-    found: Located, study: Study, start: Start, theirs: Mapping[str, Any], what: str
+    found: Located, study: Study, start: Start, theirs: Mapping[str, Any], what: str, *, foreign: bool = False
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     from isthmus.study.transplanting import Network, parts
     from isthmus.weights import Weights
@@ -127,6 +127,10 @@ def _parts(
     except BadInput as error:
         found.problems.append(f"model: {error}")
         return (), ()
+    if foreign:
+        from isthmus.models import renamed
+
+        theirs = renamed(theirs, module)
     split = parts(start, Network(study.model.name, Weights.from_module(module), blocks), theirs, what)
     found.problems += split.problems
     return split.taken, split.fresh

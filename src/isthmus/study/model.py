@@ -39,7 +39,7 @@ Streams = Literal["order", "augmentation", "dropout"]
 
 
 class ModelSpec(Spec):
-    """A model by name (or ``package.module:factory``); every further key is an argument of it."""
+    """A model by name, ``package.module:factory`` or, say, ``timm:NAME``; every further key is an argument of it."""
 
     model_config = ConfigDict(extra="allow")
     name: str

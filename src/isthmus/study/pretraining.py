@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from isthmus import usercode
+from isthmus import origins
 from isthmus.nodes import DataRef
 from isthmus.recipe import Recipe
 from isthmus.spec import Spec
@@ -33,7 +33,7 @@ class Laid:
 
     def fitted(self, data: DataRef, own: DataRef) -> ModelSpec:
         """The model with the inputs and classes of its ``data`` where those of the study (``own``) do not do."""
-        if usercode.is_user_code(self.model.name):
+        if origins.of(self.model.name) == "user":
             return self.model
         needed: dict[str, Any] = {}
         if data.input_shape != own.input_shape:
