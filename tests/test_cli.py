@@ -301,6 +301,26 @@ def test_a_study_from_the_first_look_to_the_last_result(isthmus: Call, tmp_path:
     assert "at hand: 4 of 8 measurements" in more.out
 
 
+def test_variants_of_a_study(isthmus: Call, tmp_path: Path) -> None:
+    sets: tuple[str, ...] = ("--set", "variants.base={}", "--set", 'variants."lr=0.1 x".recipe.batch_size=20')
+    sets += ("--set", 'variants.top.start={pretrain={to="2ep"}, at="top"}')
+    dry = isthmus("run", "study.toml", "--dry-run", *sets)
+    for line in (
+        "tiny, base: 190 training examples, 5 steps an epoch.",
+        "tiny, lr=0.1 x: 190 training examples, 10 steps an epoch.",
+        "tiny, top: 190 training examples, 5 steps an epoch.",
+    ):
+        assert line in dry.out
+    done = isthmus("run", "study.toml", *sets, *HERE)
+    assert done.code == 0
+    assert "starts.csv" in done.out
+    rows = (tmp_path / "isthmus-out" / "tiny" / "pairs.csv").read_text().splitlines()
+    assert [row.split(",")[1] for row in rows] == ["variant", *["base"] * 4, *["lr=0.1 x"] * 4, *["top"] * 4]
+    wrong = isthmus("run", "study.toml", *sets, "--set", 'variants."lr=0.1 x".seed=3')
+    refused(wrong, 'study.toml: variants."lr=0.1 x".seed: unknown field; did you mean "seeds"?')
+    refused(isthmus("reproduce", "shapira23", "mnist", "--set", "variants.a={}"), "have no variants; use isthmus run.")
+
+
 def test_what_is_in_the_store(isthmus: Call, tmp_path: Path) -> None:
     assert isthmus("run", "study.toml", "--store", "a/store", *HERE).code == 0
     store = Store(tmp_path / "a" / "store")

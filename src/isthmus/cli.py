@@ -152,8 +152,11 @@ def _reproduce(row: Row, scale: Literal["small", "paper"], options: Options, *, 
 
     study = row.study(scale)
     if options.sets:
+        own = study.variants
         content = override(study.model_dump(mode="json"), options.sets)
         study = from_mapping(content, where=f"{row.paper} {row.name}")
+        if study.variants and not own:
+            raise BadInput(f"--set variants: the tables of {row.paper} {row.name} have no variants; use isthmus run.")
     if options.dry_run:
         _explain(study, options)
         return
@@ -217,8 +220,12 @@ def _explain(study: Study, options: Options) -> None:
     print(json.dumps(study.model_dump(mode="json", exclude_none=True), indent=1))
     kinds = Counter(node.kind for node in plan.pending.values())
     counts = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())) or "nothing"
-    print(f"\n{study.name}: {expansion.data.train:,} training examples, {expansion.steps_per_epoch} steps an epoch.")
-    print(f"To compute: {counts}; at hand: {plan.present} of {len(expansion.targets)} measurements.")
+    print()
+    for name, ground in expansion.grounds.items():
+        what = f"{study.name}, {name}" if name else study.name
+        print(f"{what}: {ground.data.train:,} training examples, {ground.steps_per_epoch} steps an epoch.")
+    targets = {node.key for node in expansion.targets}
+    print(f"To compute: {counts}; at hand: {plan.present} of {len(targets)} measurements.")
     print(f"Cost: about {plan.cost:.3g} forward passes of one example.")
 
 

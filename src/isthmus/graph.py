@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
+
+import numpy as np
 
 from isthmus.nodes import Choose, Node, State, Train
 from isthmus.store import Store
@@ -63,7 +66,8 @@ def plan(targets: Iterable[Node], store: Store) -> Plan:
     """What has to be computed for the targets, given what the store has.
 
     A state is not needed for itself: only what a missing node consumes is descended into. States of one
-    trajectory depend on each other in the order of their steps, so each part is trained once.
+    trajectory depend on each other in the order of their steps, so each part is trained once; where two of them
+    part on the way, the state at that step is pending as well.
     """
     targets = list({node.key: node for node in targets}.values())
     pending: dict[str, Node] = {}
@@ -77,11 +81,9 @@ def plan(targets: Iterable[Node], store: Store) -> Plan:
         else:
             stack.append((node, True))
             stack.extend((parent, False) for parent in reversed(node.parents()))
+    pending |= {fork.key: fork for fork in _forks(pending.values()) if not store.has(fork.key)}
     needs = {key: {p.key for p in node.parents() if p.key in pending} for key, node in pending.items()}
-    trajectories: dict[str, list[Train]] = {}
-    for node in pending.values():
-        if isinstance(node, Train):
-            trajectories.setdefault(node.trajectory, []).append(node)
+    trajectories = _trajectories(pending.values())
     for states in trajectories.values():
         states.sort(key=lambda state: state.stop)
         for index, after in enumerate(states):
@@ -93,6 +95,29 @@ def plan(targets: Iterable[Node], store: Store) -> Plan:
     ways = {key: next(on_the_way(node, store), None) for key, node in pending.items() if isinstance(node, Train)}
     starts = {key: way.stop for key, way in ways.items() if way is not None}
     return Plan(ordered, frozen, sum(node.key not in pending for node in targets), starts)
+
+
+def _trajectories(nodes: Iterable[Node]) -> dict[str, list[Train]]:
+    """The trained states among nodes by their trajectory, whatever their learning rates."""
+    found: dict[str, list[Train]] = {}
+    for node in nodes:
+        if isinstance(node, Train):
+            found.setdefault(node.trajectory, []).append(node)
+    return found
+
+
+def _forks(nodes: Iterable[Node]) -> Iterator[Train]:
+    """Where states of one trajectory part because their learning rates do: what they share is then trained once.
+
+    In the order of their rates each parts latest from one of its neighbours. Less than an epoch is not worth a state.
+    """
+    for states in _trajectories(nodes).values():
+        ordered = sorted(((state.rates(), state) for state in states), key=lambda found: found[0].tobytes())
+        for (first, _), (second, state) in pairwise(ordered):
+            length = min(len(first), len(second))
+            apart = np.flatnonzero(first[:length] != second[:length])
+            if len(apart) and apart[0] >= state.steps_per_epoch:
+                yield state.at(state.root.step + int(apart[0]))
 
 
 def on_the_way(node: Train, store: Store) -> Iterator[Train]:

@@ -33,6 +33,7 @@ __all__ = [
     "digest",
     "distance",
     "distance_by_block",
+    "graft",
     "kinds",
     "lerp",
     "norm",
@@ -267,6 +268,43 @@ def sum_tensors(tensors: Sequence[Tensor], coefficients: Sequence[float], out: T
     for tensor, coefficient in active:
         total.add_(tensor.to(wide), alpha=coefficient)
     return total.to(tensors[0].dtype) if out is None else out.copy_(total)
+
+
+@torch.no_grad()
+def graft(base: State, donor: State, patterns: str | Iterable[str]) -> Weights:
+    """``base`` with the tensors that any of the globs matches taken from ``donor``.
+
+    The two may be of different architectures as long as what is taken fits: a new head is everything but the head
+    taken from a trained network, a block that is reset is that block taken from initial weights.
+
+    Args:
+        base: what is not taken from the donor, and the names, kinds and ties of the result.
+        donor: has a tensor of the same shape and type under each name that is taken.
+        patterns: globs on the names of ``base``.
+
+    Returns:
+        New weights, bit for bit those of one or the other, that share no memory with either.
+
+    Raises:
+        BadWeights: a pattern that matches nothing, a tensor that the donor lacks or has otherwise, or one name taken
+            of several that are one tensor in ``base``.
+
+    >>> two = {"a.w": torch.tensor([1.0]), "b.w": torch.tensor([2.0])}
+    >>> {name: tensor.item() for name, tensor in graft(two, {"a.w": torch.tensor([7.0])}, "a.*").items()}
+    {'a.w': 7.0, 'b.w': 2.0}
+    """
+    _check_mapping(base, "the base")
+    _check_mapping(donor, "the donor")
+    taken = set(select(base, patterns))
+    missing = next((name for name in base if name in taken and name not in donor), None)
+    if missing is not None:
+        raise BadWeights(f"Tensor {missing!r} is to be taken from the donor, which has none{nearest(missing, donor)}")
+    own = {name: tensor for name, tensor in base.items() if name in taken}
+    check_match(own, {name: donor[name] for name in own}, names=("the base", "the donor"))
+    for name, first in base.ties.items() if isinstance(base, Weights) else ():
+        if (name in taken) != (first in taken):
+            raise BadWeights(f"Tensors {first!r} and {name!r} are one tensor in the base: take both or neither.")
+    return _like(base, {name: (donor if name in taken else base)[name].detach().clone() for name in base})
 
 
 @torch.no_grad()

@@ -25,6 +25,7 @@ from isthmus.networks import NetworkState
 from isthmus.nodes import (
     Choose,
     Distance,
+    Graft,
     Import,
     Init,
     Merge,
@@ -210,6 +211,20 @@ def test_import(store: Store, tmp_path: Path, form: str) -> None:
         Workshop(own, Setting()).compute(other)
     with pytest.raises(BadWeights):
         Workshop(own, Setting()).compute(replace(node, architecture=MODEL))
+
+
+def test_a_graft_takes_what_it_names_from_a_file_of_any_architecture(store: Store, tmp_path: Path) -> None:
+    outside = {"1.weight": torch.arange(6.0), "1.running_mean": torch.full((6,), 0.3), "else": torch.ones(2, 5)}
+    save_file(outside, tmp_path / "part.safetensors")
+    file = Import(NORMED, weights.digest(outside), str(tmp_path / "part.safetensors"), whole=False)
+    node = Graft(A, file, ("1.weight", "1.running_*n"))
+    compute(store, node)
+    found, base = state(store, node), state(store, A)
+    assert (found.step, found.optimizer, set(found.weights)) == (0, {}, set(base.weights))
+    for name, tensor in found.weights.items():
+        assert torch.equal(tensor, outside.get(name, base.weights[name]))
+    with pytest.raises(BadWeights, match=r"^Tensor '0\.weight' is to be taken from the donor, which has none"):
+        Workshop(store, Setting()).compute(replace(node, patterns=("0.weight",)))
 
 
 def test_an_imported_checkpoint_may_have_been_saved_inside_a_wrapper(tmp_path: Path) -> None:

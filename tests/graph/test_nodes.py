@@ -14,6 +14,7 @@ from isthmus.errors import BadInput
 from isthmus.nodes import (
     Choose,
     Distance,
+    Graft,
     Import,
     Init,
     Merge,
@@ -163,6 +164,8 @@ def test_pinned_keys() -> None:
         "scores": Scores((child,), data(), Part("train")),
         "choose": Choose(PathMeasure(line, data(), Part("test"), (0.0, 0.5, 1.0)), "top", {"offset": 1}),
         "import": Import(MODEL, "0" * 64, "net.pt"),
+        "loose import": Import(MODEL, "0" * 64, "net.pt", whole=False),
+        "graft": Graft(Init(MODEL, 4), trained(12), ("layer1.*",)),
     }
     assert {name: node.key[:16] for name, node in found.items()} == PINNED
 
@@ -179,6 +182,8 @@ PINNED = {
     "scores": "8efe33d5fe032690",
     "choose": "7f85c76c71fe8698",
     "import": "6a971204f7035f1b",
+    "loose import": "5d502e299f412bea",
+    "graft": "5a2af2f3aa134ae1",
 }
 
 
@@ -251,6 +256,17 @@ def test_what_names_a_measurement() -> None:
     ]
     assert len({plain.key, *(other.key for other in others)}) == 14
     assert replace(plain, norm=NormSpec("interpolate", 64, 64)).key == plain.key  # batch and number do not act there
+
+
+def test_a_graft_is_a_restart_in_the_architecture_of_its_base() -> None:
+    donor = trained(12, Init(replace(MODEL, source="ab"), 3))
+    graft = Graft(INIT, donor, ("layer1.*",))
+    assert (graft.step, graft.has_buffers, graft.model, graft.parents()) == (0, False, MODEL, (INIT, donor))
+    others = [replace(graft, patterns=("layer2.*",)), replace(graft, base=Init(MODEL, 5)), replace(graft, donor=INIT)]
+    assert len({graft.key, *(other.key for other in others)}) == 4
+    goal = Until(accuracy=0.9)
+    again = trained(9, Graft(INIT, trained(20, until=goal), ("*",)), until=goal)  # what advance refuses without it
+    assert (again.root.step, again.stop) == (0, 9)
 
 
 def test_a_place_on_a_path_is_a_number_however_it_is_written() -> None:

@@ -115,9 +115,30 @@ def test_each_part_of_a_trajectory_is_trained_once(store: Store) -> None:
     assert found.cost == 3 * 40 * 12 + 3 * 2 * 70  # and three measurements at two points on 70 examples
 
 
-def test_learning_rates_that_differ_on_the_way_make_no_shared_part(store: Store) -> None:
-    found = plan([measured(to(9)), measured(to(6, milestone="5it"))], store)
-    assert to(9).trajectory == to(6, milestone="5it").trajectory
+def test_where_learning_rates_part_the_shared_beginning_is_trained_once(store: Store) -> None:
+    ends = (to(19), to(18, milestone="9it"), to(16, milestone="5it"), to(12))
+    targets = [measured(end) for end in ends]
+    assert len({end.trajectory for end in ends}) == 1
+    found = plan([targets[i] for i in (1, 2, 0, 3)], store)
+    check(found, targets, store)
+    fork, later = to(5), to(9)
+    assert {key: found.needs[key] - {INIT.key} for key, node in found.pending.items() if isinstance(node, Train)} == {
+        fork.key: set(),
+        later.key: {fork.key},
+        ends[0].key: {ends[3].key},
+        ends[1].key: {later.key},
+        ends[2].key: {fork.key},
+        ends[3].key: {later.key},
+    }
+    have(store, INIT, later)
+    again = plan(targets, store)
+    assert later.key not in again.pending
+    assert again.starts[ends[0].key] == 9
+
+
+def test_less_than_an_epoch_is_not_worth_a_state_of_its_own(store: Store) -> None:
+    found = plan([measured(to(9)), measured(to(7, milestone="4it"))], store)
+    assert [node.stop for node in found.pending.values() if isinstance(node, Train)] == [9, 7]
     assert found.needs[to(9).key] == {INIT.key}
     assert plan([measured(to(9)), measured(to(6, milestone="6it"))], store).needs[to(9).key] == {INIT.key, to(6).key}
 

@@ -34,6 +34,7 @@ from isthmus.nodes import (
     Choose,
     DataRef,
     Distance,
+    Graft,
     Import,
     Init,
     Measure,
@@ -230,6 +231,9 @@ class Workshop:
         if weights.digest(found) != node.tensors:
             raise BadInput(f"The file {node.file} changed since the study was expanded; run the command again.")
         model = _built(node.model, 0)
+        if not node.whole:
+            part = weights.Weights(models.renamed(found, model))
+            return self._put_state(node, NetworkState(part), began, pins=({}, {}))
         load_into(model, models.translate(found, model))
         return self._put_state(node, NetworkState.of(model), began, pins=({}, {}))
 
@@ -237,6 +241,11 @@ class Workshop:
         pins = self._pins(node)
         states = [self.load(network) for network in node.networks]
         return self._put_state(node, merging.merge(states, node.coefficients, buffers=node.buffers), began, pins=pins)
+
+    def _graft(self, node: Graft, began: float) -> Record:
+        pins = self._pins(node)
+        found = weights.graft(self.load(node.base).weights, self.load(node.donor).weights, node.patterns)
+        return self._put_state(node, NetworkState(found), began, pins=pins)
 
     def _point(self, node: Point, began: float) -> Record:
         pins = self._pins(node)
@@ -448,6 +457,7 @@ _METHODS: Mapping[type[Node], Callable[..., Record]] = {
     Init: Workshop._init,
     Import: Workshop._import,
     Merge: Workshop._merge,
+    Graft: Workshop._graft,
     Point: Workshop._point,
     Train: Workshop._train,
     PathMeasure: Workshop._measure,

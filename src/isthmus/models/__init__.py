@@ -24,7 +24,7 @@ from isthmus import adapters, noise, registry, usercode
 from isthmus.adapters import counterpart
 from isthmus.errors import BadInput
 from isthmus.models import blocking
-from isthmus.models.foreign import translate
+from isthmus.models.foreign import renamed, translate
 from isthmus.registry import canonical_name
 from isthmus.usercode import source_digest
 
@@ -38,6 +38,7 @@ __all__ = [
     "describe",
     "initialise",
     "names",
+    "renamed",
     "source_digest",
     "translate",
 ]

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from isthmus.errors import BadWeights
 
-__all__ = ["TABLES", "WRAPPERS", "translate"]
+__all__ = ["TABLES", "WRAPPERS", "renamed", "translate"]
 
 WRAPPERS = ("module.", "model.", "_orig_mod.")
 """What comes before every name where a model was saved inside DataParallel, Lightning or torch.compile."""
@@ -65,6 +65,23 @@ def translate(tensors: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tens
         f"The tensors do not fit the model {type(model).__name__} by any naming that is known; read {told}:"
         f" {'; '.join(misfits[:5])}{more}."
     )
+
+
+def renamed(tensors: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
+    """All the tensors under the naming by which most of them fit ``model``, the plainest of equals.
+
+    For checkpoints of which a part is wanted; the counters of batches that old ones lack are 0.
+
+    >>> tensors = {"module.weight": torch.zeros(3, 2), "module.head": torch.zeros(5)}
+    >>> list(renamed(tensors, nn.Linear(2, 3)))
+    ['weight', 'head']
+    """
+    own = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    found = [
+        {**named, **{name: torch.zeros((), dtype=torch.int64) for name in _absent_counters(own, named)}}
+        for _, named in _readings(tensors)
+    ]
+    return min(found, key=lambda one: len(_misfits(own, one)))
 
 
 def _readings(tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, dict[str, Tensor]]]:

@@ -8,13 +8,14 @@ from __future__ import annotations
 from isthmus.nodes.base import Measure, Node, State
 from isthmus.nodes.measures import Choose, Distance, PathMeasure, PathSpec, Scores
 from isthmus.nodes.parts import DataRef, ModelRef, NormSpec, Part, Share
-from isthmus.nodes.states import Import, Init, Merge, Point
+from isthmus.nodes.states import Graft, Import, Init, Merge, Point
 from isthmus.nodes.trained import Rates, Train, advance
 
 __all__ = [
     "Choose",
     "DataRef",
     "Distance",
+    "Graft",
     "Import",
     "Init",
     "Measure",

@@ -10,7 +10,7 @@ from isthmus.nodes.measures import Choose, PathSpec
 from isthmus.nodes.parts import ModelRef
 from isthmus.recipe import Buffers
 
-__all__ = ["Import", "Init", "Merge", "Point"]
+__all__ = ["Graft", "Import", "Init", "Merge", "Point"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,15 +49,21 @@ class Init(Root):
 
 @dataclass(frozen=True, eq=False)
 class Import(Root):
-    """A checkpoint from outside, named by the digest of its tensors; ``file`` is where it was found."""
+    """A checkpoint from outside, named by the digest of its tensors; ``file`` is where it was found.
+
+    Its tensors are those of the architecture; if it is not ``whole`` they are whatever the file holds, under the names
+    of the architecture as far as they fit it, to be donors of a :class:`Graft`.
+    """
 
     tensors: str
     file: str
+    whole: bool = True
     kind: ClassVar[str] = "import"
 
     def describe(self) -> dict[str, Any]:
         """Model and digest; not the place."""
-        return {"model": self.model.describe(), "tensors": self.tensors}
+        found: dict[str, Any] = {"model": self.model.describe(), "tensors": self.tensors}
+        return found if self.whole else found | {"whole": False}
 
     @property
     def label(self) -> str:
@@ -139,3 +145,36 @@ class Point(State):
     def label(self) -> str:
         """A few words."""
         return f"point of a {self.path.form}"
+
+
+@dataclass(frozen=True, eq=False)
+class Graft(State):
+    """The network ``base`` with the tensors that the globs in ``patterns`` match taken from ``donor``, at step 0.
+
+    Blocks that are reset, new heads and transplants are all of this kind. The two may be of different architectures
+    as long as what is taken fits.
+    """
+
+    base: State
+    donor: State
+    patterns: tuple[str, ...]
+    step: ClassVar[int] = 0
+    kind: ClassVar[str] = "graft"
+
+    @property
+    def model(self) -> ModelRef:
+        """That of the base."""
+        return self.base.model
+
+    def parents(self) -> tuple[Node, ...]:
+        """The base and the donor."""
+        return (self.base, self.donor)
+
+    def describe(self) -> dict[str, Any]:
+        """Base, donor, patterns."""
+        return {"base": self.base.key, "donor": self.donor.key, "patterns": list(self.patterns)}
+
+    @property
+    def label(self) -> str:
+        """A few words."""
+        return f"graft of a {self.donor.model.name}"

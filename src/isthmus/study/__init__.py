@@ -11,10 +11,9 @@ from typing import Any, Literal
 from isthmus.errors import BadInput, RunFailed
 from isthmus.execute import Display, Setting, executor
 from isthmus.graph import Plan, plan, stale
-from isthmus.store import Store
-from isthmus.study.checking import check
+from isthmus.store import Record, Store
 from isthmus.study.chosen import told
-from isthmus.study.expand import expand
+from isthmus.study.expand import check, expand
 from isthmus.study.model import (
     Branch,
     BranchStudy,
@@ -24,12 +23,14 @@ from isthmus.study.model import (
     InitToFinalStudy,
     MergeSpec,
     ModelSpec,
+    Pretrain,
     ScoresSpec,
+    Start,
     Study,
     To,
 )
-from isthmus.study.provenance import provenance_table, standing
-from isthmus.study.read import from_mapping, load
+from isthmus.study.provenance import provenance_table, shortfalls, standing
+from isthmus.study.read import from_mapping, load, variants
 from isthmus.study.requests import Expansion
 from isthmus.study.tables import tables
 from isthmus.tables import Table, write_tables
@@ -43,8 +44,10 @@ __all__ = [
     "InitToFinalStudy",
     "MergeSpec",
     "ModelSpec",
+    "Pretrain",
     "Results",
     "ScoresSpec",
+    "Start",
     "Study",
     "To",
     "expand",
@@ -52,6 +55,7 @@ __all__ = [
     "load",
     "prepare",
     "run",
+    "variants",
 ]
 
 
@@ -61,12 +65,13 @@ class Results:
 
     Attributes:
         study: what was run.
-        tables: ``pairs`` or ``paths``, ``curves``, ``networks``, ``seeds``, and ``provenance``: by what they were
-            computed. Of a study that chooses blocks ``chosen``, of one that scores examples ``splits`` and ``scores``.
+        tables: ``pairs`` or ``paths``, ``curves``, ``networks``, ``seeds``, ``starts`` where networks do not start
+            at freshly initialised weights, and ``provenance``: by what they were computed. Of a study that chooses
+            blocks ``chosen``, of one that scores examples ``splits`` and ``scores``.
         expansion: the nodes, for those who want more than the tables.
         computed: how many nodes this call computed; 0 when the store had everything.
-        parameters: the number of parameters of the network, as counted when it was made; None if the store has none
-            of its states any more.
+        parameters: the number of parameters of the network that is measured, as counted when it was made; None if the
+            store has none of its states any more, or variants have networks of several sizes.
     """
 
     study: Study
@@ -104,13 +109,13 @@ def prepare(
     expansion = expand(study, data_root=root, bf16=_bf16(study, device))
     found = plan(expansion.targets, store)
     if found.pending:
-        check(study, expansion.data)
+        check(study, expansion, data_root=root)
     return expansion, found
 
 
 def _bf16(study: Study, device: str) -> bool:
     """Whether the device computes in bfloat16 natively; asked only where the study leaves it open."""
-    if study.recipe.precision != "auto":
+    if not any(_left_open(one) for one in (study, *variants(study).values())):
         return False
     if device == "cuda":
         return True
@@ -119,6 +124,11 @@ def _bf16(study: Study, device: str) -> bool:
     except OSError:
         return False
     return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+def _left_open(study: Study) -> bool:
+    pretrain = study.start.pretrain if study.start is not None else None
+    return "auto" in (study.recipe.precision, pretrain.recipe.get("precision") if pretrain is not None else None)
 
 
 def run(
@@ -157,12 +167,22 @@ def run(
         computed = _recompute(expansion, store, setting, display or _Silent())
     else:
         executor("local")(found, store, setting, display or _Silent())
-    for sentence in told(expansion, store):
-        (display or _Silent()).say(sentence)
+    for name, one in (expansion.variants or {"": expansion}).items():
+        for sentence in told(one, store):
+            (display or _Silent()).say(f"{name}: {sentence}" if name else sentence)
     records = standing(expansion.targets, store)
-    counts = (record.summary["parameters"] for record in records if "parameters" in record.summary)
     found_tables = tables(expansion, store) | {"provenance": provenance_table(records)}
-    return Results(study, found_tables, expansion, computed, next(counts, None))
+    for sentence in shortfalls(expansion.targets, store):
+        (display or _Silent()).say(sentence)
+    return Results(study, found_tables, expansion, computed, _parameters(expansion, records))
+
+
+def _parameters(expansion: Expansion, records: list[Record]) -> int | None:
+    """The number of parameters of the networks that are measured, where it is known and one."""
+    measured = {end.key for request in expansion.requests for end in request.measure.path.ends}
+    counted = {record.key: record.summary["parameters"] for record in records if "parameters" in record.summary}
+    counts = {counted[key] for key in measured & set(counted)} or set(counted.values())
+    return counts.pop() if len(counts) == 1 else None
 
 
 def _recompute(expansion: Expansion, store: Store, setting: Setting, display: Display) -> int:

@@ -7,7 +7,7 @@ from itertools import combinations
 from typing import Any
 
 from isthmus import noise
-from isthmus.nodes import Init, Merge, Part, PathSpec, Share, State
+from isthmus.nodes import Merge, Part, PathSpec, Share, State
 from isthmus.noise import Noise
 from isthmus.recipe import Recipe
 from isthmus.spec import Duration
@@ -28,8 +28,8 @@ def branch_requests(build: Builder, study: BranchStudy) -> Iterator[Request]:
         return
     splits = [(at, build.steps(at)) for at in branch.at]
     for seed in study.seeds:
-        root = Init(build.model, seed)
-        trunk_noise = Noise.of(noise.derive(seed, "trunk"))
+        root = build.start(seed)
+        trunk_noise = build.trunk_noise(seed)
         for at, k in splits:
             trunk = build.advance(root, trunk_noise, k)
             if study.branch.trunk_at_k:

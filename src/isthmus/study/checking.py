@@ -10,13 +10,22 @@ import numpy as np
 
 from isthmus import datasets, origins, registry
 from isthmus.datasets import altering
-from isthmus.errors import BadData, BadInput, BadStudy, UnknownName
+from isthmus.errors import BadData, BadInput, UnknownName
 from isthmus.hashing import canonical
 from isthmus.nodes import DataRef, ModelRef
 from isthmus.recipe import Recipe
-from isthmus.study.model import DataSpec, ModelSpec, Study
+from isthmus.study.model import DataSpec, ModelSpec
 
-__all__ = ["built", "by_block", "check", "data_ref", "find_data", "model_problems", "model_ref", "section_problems"]
+__all__ = [
+    "augment_problems",
+    "built",
+    "by_block",
+    "data_ref",
+    "find_data",
+    "model_problems",
+    "model_ref",
+    "section_problems",
+]
 
 
 def built(spec: ModelSpec) -> tuple[Any, dict[str, tuple[str, ...]]]:
@@ -62,15 +71,11 @@ def by_block(model: ModelSpec, recipe: Recipe) -> tuple[Recipe, list[str]]:
     return recipe.model_copy(update={"optimizer": optimizer}), problems
 
 
-def check(study: Study, data: DataRef) -> None:
-    """Refuse a model that cannot be built as the study says, or does not fit the data (this loads torch).
-
-    Raises:
-        BadStudy: with one sentence for each problem.
-    """
-    problems = model_problems(study.model, data, study.recipe.loss)
-    if problems:
-        raise BadStudy(problems)
+def augment_problems(recipe: Recipe, data: DataRef | None) -> list[str]:
+    """Whether the data are pictures, where the recipe augments."""
+    if data is None or not recipe.augment.acts or len(data.input_shape) == 3:
+        return []
+    return [f"recipe.augment: crops, flips and brightness need pictures, {data.name} has none; leave it out."]
 
 
 def section_problems(model: ModelSpec | None, data: DataSpec | None) -> tuple[list[str], DataRef | None]:

@@ -36,8 +36,8 @@ def barrier_choice(build: Builder) -> Choose | None:
     measures = []
     for _, tensors, _ in moving:
         for seed in study.seeds:
-            initial, stream = Init(build.model, seed), Noise.of(noise.derive(seed, "trunk"))
-            final = advance(initial, recipe, build.data, stream, build.steps(to), until=until)
+            initial = build.start(seed)
+            final = advance(initial, recipe, build.data, build.trunk_noise(seed), build.steps(to), until=until)
             path = PathSpec("blocks", (initial, final), tensors, "b")
             measures.append(_measure(build, choose, path))
     blocks = [[name, list(parameters)] for name, _, parameters in moving]

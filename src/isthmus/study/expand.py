@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-from isthmus.errors import BadStudy
+from isthmus.errors import BadData, BadStudy
 from isthmus.study import fitting
 from isthmus.study.branching import branch_requests
-from isthmus.study.checking import by_block, data_ref, model_problems, model_ref
+from isthmus.study.checking import augment_problems, by_block, data_ref, model_problems, model_ref
 from isthmus.study.choosing import barrier_choice, scored_parts
 from isthmus.study.from_init import path_requests
-from isthmus.study.model import BranchStudy, InitToFinalStudy, Study
-from isthmus.study.requests import Builder, Expansion, Request
+from isthmus.study.locating import Located, LookUp, locate
+from isthmus.study.model import BranchStudy, DataSpec, InitToFinalStudy, Study
+from isthmus.study.overlay import quoted
+from isthmus.study.pretraining import PATH, laid
+from isthmus.study.read import variants
+from isthmus.study.requests import Builder, Expansion, Ground, Request, labelled
 
-__all__ = ["expand"]
+__all__ = ["check", "expand"]
 
 
 def expand(study: Study, *, data_root: str | Path | None = None, bf16: bool = False) -> Expansion:
-    """The nodes of a study.
+    """The nodes of a study, those of all its variants together.
 
     Args:
         study: what is to be done.
@@ -29,20 +37,122 @@ def expand(study: Study, *, data_root: str | Path | None = None, bf16: bool = Fa
             built, which loads torch, only to say what is wrong with it beside something else: see :func:`check`.
         MissingData: the data set's files are not there, and nothing else is wrong.
     """
-    data, problems, missing = data_ref(study.data, data_root)
+    look_up = _once(data_root)
+    found = {name: _tried(partial(_expand, one, look_up, bf16)) for name, one in _each(study).items()}
+    if not study.variants:
+        return _got(found[""])
+    if any(isinstance(one, BadStudy) for one in found.values()):
+        alone = _tried(partial(_expand, _alone(study), look_up, bf16))
+        problems = {name: _problems(one, found[name]) for name, one in _each(study).items()}
+        raise BadStudy(_by_variant(problems, _problems(_alone(study), alone)))
+    return _joined({name: _got(one) for name, one in found.items()})
+
+
+def check(study: Study, expansion: Expansion, *, data_root: str | Path | None = None) -> None:
+    """Refuse models that cannot be built as the study says, or do not fit the data (this loads torch).
+
+    Raises:
+        BadStudy: with one sentence for each problem.
+    """
+    parts = expansion.variants or {"": expansion}
+    problems = {name: _problems(one, parts[name]) for name, one in _each(study).items()}
+    if not any(problems.values()):
+        return
+    own: list[str] = []
+    if study.variants:
+        own = _problems(_alone(study), _tried(partial(_expand, _alone(study), _once(data_root), False)))
+    raise BadStudy(_by_variant(problems, own))
+
+
+def _problems(study: Study, found: Expansion | BadStudy | BadData) -> list[str]:
+    """What is wrong with a study, or with its models if it could be expanded."""
+    if isinstance(found, BadStudy):
+        return list(found.problems)
+    if isinstance(found, BadData):
+        return [f"data: {found}"]
+    before = found.sources[0][1].pretraining if found.sources else None
+    problems = model_problems(study.model, found.data, study.recipe.loss)
+    return problems + (before.problems() if before is not None else [])
+
+
+def _each(study: Study) -> Mapping[str, Study]:
+    """The variants of a study by name, or the study itself under ""."""
+    return variants(study) if study.variants else {"": study}
+
+
+def _alone(study: Study) -> Study:
+    return study.model_copy(update={"variants": None})
+
+
+def _once(data_root: str | Path | None) -> LookUp:
+    """Reads a data set once, however many variants name it."""
+    seen: dict[str, Any] = {}
+
+    def look_up(spec: DataSpec) -> Any:
+        name = repr(spec)
+        if name not in seen:
+            seen[name] = data_ref(spec, data_root)
+        return seen[name]
+
+    return look_up
+
+
+def _tried(make: Callable[[], Expansion]) -> Expansion | BadStudy | BadData:
+    try:
+        return make()
+    except (BadStudy, BadData) as error:
+        return error
+
+
+def _got(found: Expansion | BadStudy | BadData) -> Expansion:
+    if isinstance(found, Expansion):
+        return found
+    raise found
+
+
+def _by_variant(problems: Mapping[str, Sequence[str]], own: Sequence[str]) -> list[str]:
+    """Problems under the name of their variant, but for those that the study has without it."""
+    told = [
+        text if text in own or not name else f"variants.{quoted(name)}.{text}"
+        for name, texts in problems.items()
+        for text in texts
+    ]
+    return list(dict.fromkeys(told))
+
+
+def _joined(found: Mapping[str, Expansion]) -> Expansion:
+    """The expansions of variants as one, with the name of its variant among the labels of each request."""
+    return Expansion(
+        tuple(replace(r, labels=labelled(r.labels, name)) for name, one in found.items() for r in one.requests),
+        {name: one.grounds[""] for name, one in found.items()},
+        tuple((labelled(labels, name), source) for name, one in found.items() for labels, source in one.sources),
+        found,
+    )
+
+
+def _expand(study: Study, look_up: LookUp, bf16: bool) -> Expansion:
+    """The nodes of a study without variants."""
+    data, wrong_data, missing = look_up(study.data)
     model, wrong = model_ref(study.model)
-    problems += wrong
+    problems = [*wrong_data, *wrong]
     recipe, ruled = by_block(study.model, study.recipe.resolved(bf16=bf16))
     problems += ruled
     per_epoch = None if data is None else recipe.steps_per_epoch(data.train)
     problems += fitting.problems(study, per_epoch)
-    if data is not None and recipe.augment.acts and len(data.input_shape) != 3:
-        problems.append(
-            f"recipe.augment: crops, flips and brightness need pictures, {data.name} has none; leave it out."
-        )
+    problems += augment_problems(recipe, data)
+    start = Located()
+    if model is not None and data is not None:
+        start = locate(study, model, data, recipe, look_up, bf16=bf16)
+        problems += start.problems
+        missing = missing or start.missing
+    elif study.start is not None:
+        problems += fitting.start_problems(study.start, study.evaluate)
+        problems += laid(study)[1]
+        if study.start.pretrain is not None:
+            problems += fitting.pretrain_problems(study.start.pretrain, None)
     requests: list[Request] = []
-    if model is not None and data is not None and per_epoch is not None and not problems:
-        builder = Builder(study, model, data, recipe, per_epoch, problems)
+    if model is not None and data is not None and per_epoch is not None and not problems and missing is None:
+        builder = Builder(study, model, data, recipe, per_epoch, problems, starting=start.starting)
         chosen = barrier_choice(builder)
         builder.choices = (chosen,) if chosen else ()
         builder.scored = scored_parts(builder, study.evaluate.scores) if study.evaluate.scores else ()
@@ -53,10 +163,15 @@ def expand(study: Study, *, data_root: str | Path | None = None, bf16: bool = Fa
         else:
             raise TypeError(f"no way to expand a {type(study).__name__}")
         if not problems:
+            found = start.starting
+            sources = [({"seed": seed}, found.source(seed)) for seed in study.seeds] if found is not None else []
             splits = builder.scored[0].choice if builder.scored else None
-            return Expansion(tuple(requests), data, per_epoch, chosen=chosen, splits=splits)
+            ground = Ground(data, per_epoch)
+            return Expansion(tuple(requests), {"": ground}, tuple(sources), chosen=chosen, splits=splits)
     if not wrong:
         problems = model_problems(study.model, data, recipe.loss) + problems
     if missing is not None and not problems:
         raise missing
-    raise BadStudy(dict.fromkeys([*problems, *([f"data: {missing}"] if missing is not None else [])]))
+    problems = [text for text in problems if not text.startswith(PATH) or text.removeprefix(PATH) not in problems]
+    lacking = [] if missing is None else [f"{'data' if data is None else 'start.pretrain.data'}: {missing}"]
+    raise BadStudy(dict.fromkeys([*problems, *lacking]))

@@ -6,9 +6,29 @@ from collections.abc import Iterable, Iterator
 
 from isthmus.importance import SCORES
 from isthmus.spec import Duration
-from isthmus.study.model import Branch, BranchStudy, InitToFinalStudy, MergeSpec, ScoresSpec, Study, To, multiples
+from isthmus.study.model import (
+    Branch,
+    BranchStudy,
+    Evaluate,
+    InitToFinalStudy,
+    MergeSpec,
+    Pretrain,
+    ScoresSpec,
+    Start,
+    Study,
+    To,
+    multiples,
+)
 
-__all__ = ["branch_problems", "merge_problems", "problems", "scores_problems", "to_problems"]
+__all__ = [
+    "branch_problems",
+    "merge_problems",
+    "pretrain_problems",
+    "problems",
+    "scores_problems",
+    "start_problems",
+    "to_problems",
+]
 
 Named = Iterable[tuple[str, Duration]]
 _LONGEST = 10**8  # a run is named by the learning rate of each step
@@ -122,6 +142,19 @@ def to_problems(to: To, per_epoch: int | None) -> Iterator[str]:
     """Training for no step, or for more than can be named."""
     yield from _too_short([("train.to", to.to)], per_epoch)
     yield from _too_long([("train.to", to.to)], per_epoch)
+
+
+def start_problems(start: Start, evaluate: Evaluate) -> Iterator[str]:
+    """A start beside the top of a path that is off the path wherever the top is."""
+    points = len(start.points or evaluate.points)
+    if abs(start.offset) >= points:
+        yield f"start.offset: expected less than the {points} points of the path, found {start.offset}."
+
+
+def pretrain_problems(pretrain: Pretrain, per_epoch: int | None) -> Iterator[str]:
+    """Pre-training for no step, or for more than can be named; ``per_epoch`` is its own."""
+    yield from _too_short([("start.pretrain.to", pretrain.to)], per_epoch)
+    yield from _too_long([("start.pretrain.to", pretrain.to)], per_epoch)
 
 
 def _named(path: str, values: Iterable[Duration]) -> list[tuple[str, Duration]]:

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from isthmus import noise
 from isthmus.errors import BadInput
 from isthmus.nodes import Init, PathSpec
-from isthmus.noise import Noise
 from isthmus.study.checking import built
 from isthmus.study.model import InitToFinalStudy
 from isthmus.study.requests import Builder, Request
@@ -16,15 +15,15 @@ __all__ = ["path_requests"]
 
 
 def path_requests(build: Builder, study: InitToFinalStudy) -> Iterator[Request]:
-    """Every path of every seed, whole and block by block."""
+    """Every path of every seed, whole and block by block; "initial" is where training starts, whatever that is."""
     to = study.train
     stop = build.steps(to.to)
     blocks = moving_blocks(build, study)
     if build.problems:
         return
     for seed in study.seeds:
-        initial = Init(build.model, seed)
-        final = build.advance(initial, Noise.of(noise.derive(seed, "trunk")), stop, until=to.until)
+        initial = build.start(seed)
+        final = build.advance(initial, build.trunk_noise(seed), stop, until=to.until)
         states = {"initial": initial, "final": final, "fresh": Init(build.model, noise.derive(seed, "fresh"))}
         for path in to.paths:
             first, _, second = path.partition("->")

@@ -17,6 +17,7 @@ from isthmus.nodes import NormSpec, Part
 from isthmus.recipe import Buffers, Recipe, Until
 from isthmus.spec import Duration, DurationField, Spec
 from isthmus.study.sections import ChooseSpec, Finite, Positive, ScoresSpec, distinct, part, points, rising
+from isthmus.study.start import Pretrain, Start
 
 __all__ = [
     "Branch",
@@ -27,7 +28,9 @@ __all__ = [
     "InitToFinalStudy",
     "MergeSpec",
     "ModelSpec",
+    "Pretrain",
     "ScoresSpec",
+    "Start",
     "Study",
     "To",
 ]
@@ -223,7 +226,15 @@ class To(Spec):
 
 
 class Study(Spec):
-    """What both families share. ``seeds`` are replicates: each has its own initial weights and its own noise."""
+    """What both families share.
+
+    ``seeds`` are replicates: each has its own initial weights and its own noise. ``start`` says where networks start
+    if not at initial weights. ``variants`` are changes of the study by name: each is the study with these tables laid
+    over its own, ``{}`` the study as it is; dotted names at the top stand for nested tables. Tables in it are merged
+    with those of the study, anything else takes the place of what is there; so does an empty table, and ``data`` of
+    another name. All variants are run, and told apart by a column ``variant``; the study itself is among them only if
+    one of them is ``{}``. A variant changes anything but the name and the family.
+    """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = (0,)
@@ -232,6 +243,8 @@ class Study(Spec):
     recipe: Recipe
     evaluate: Evaluate = Evaluate()
     choose: ChooseSpec | None = None
+    start: Start | None = None
+    variants: Mapping[str, Mapping[str, Any]] | None = None
 
     OWN: ClassVar[tuple[str, ...]] = ()
 
@@ -239,6 +252,13 @@ class Study(Spec):
     @classmethod
     def _once(cls, value: tuple[int, ...]) -> tuple[int, ...]:
         return distinct(value, "seeds")
+
+    @field_validator("variants")
+    @classmethod
+    def _titled(cls, value: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+        if value and not all(name.strip() for name in value):
+            raise ValueError("expected variants with names, found an empty name")
+        return value
 
 
 class BranchStudy(Study):

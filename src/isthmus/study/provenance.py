@@ -8,11 +8,11 @@ from typing import Any
 
 from isthmus.errors import Damaged
 from isthmus.graph import walk
-from isthmus.nodes import Node
+from isthmus.nodes import Init, Node, Train
 from isthmus.store import Record, Store
 from isthmus.tables import Table
 
-__all__ = ["provenance_table", "standing"]
+__all__ = ["provenance_table", "shortfalls", "standing"]
 
 _BY = ("kind", "device", "capability", "machine", "threads", "isthmus", "torch")
 
@@ -26,6 +26,30 @@ def standing(targets: Iterable[Node], store: Store) -> list[Record]:
             if record is not None:
                 found.append(record)
     return found
+
+
+def shortfalls(targets: Iterable[Node], store: Store) -> list[str]:
+    """A sentence for each training until an accuracy that ended before reaching it."""
+    found = []
+    for key, node in walk(targets).items():
+        if isinstance(node, Train) and node.until is not None:
+            with contextlib.suppress(Damaged):
+                record = store.record(key)
+                if record is not None and not record.summary.get("reached"):
+                    found.append(_shortfall(node))
+    return found
+
+
+def _shortfall(node: Train) -> str:
+    assert node.until is not None
+    seeds = [state.seed for state in walk([node]).values() if isinstance(state, Init)]
+    options = ", ".join(f"{name}={value}" for name, value in node.data.options.items())
+    return (
+        f"Training {node.model.name} on {node.data.name}{f' ({options})' if options else ''}"
+        f"{f' from seed {seeds[0]}' if seeds else ''} did not reach an accuracy of {node.until.accuracy:.6g} on"
+        f" {node.until.on} in {node.stop} steps ({node.stop / node.steps_per_epoch:.4g} epochs); what follows goes on"
+        " from there."
+    )
 
 
 def provenance_table(records: Iterable[Record]) -> Table:

@@ -6,19 +6,21 @@ import difflib
 import re
 import runpy
 import tomllib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
-from isthmus.errors import BadStudy, nearest
+from isthmus.errors import BadStudy
 from isthmus.study import fitting
 from isthmus.study.checking import section_problems
-from isthmus.study.model import FAMILIES, Study
+from isthmus.study.model import FAMILIES, Evaluate, Study
+from isthmus.study.overlay import fields_laid_over, keys_of, quoted, undotted
+from isthmus.study.pretraining import form_problems
+from isthmus.study.sentences import model_in, sentences, titled, written
 
-__all__ = ["from_mapping", "load", "override"]
+__all__ = ["from_mapping", "load", "override", "variants"]
 
 
 def load(path: str | Path, sets: Iterable[str] = ()) -> Study:
@@ -85,7 +87,7 @@ def _python(path: Path) -> Any:
     try:
         found = runpy.run_path(str(path)).get("study")
     except ValidationError as error:
-        raise BadStudy(f"{path}: {sentence}" for sentence in _sentences(_titled(error.title), error)) from None
+        raise BadStudy(f"{path}: {sentence}" for sentence in sentences(titled(error.title), error)) from None
     except BadStudy:
         raise
     except (Exception, SystemExit) as error:
@@ -111,18 +113,22 @@ def override(content: Mapping[str, Any], sets: Iterable[str]) -> dict[str, Any]:
     """
     result = _copy(content)
     for text in sets:
-        path, equals, value = text.partition("=")
-        keys = path.strip().split(".")
-        if not equals or not all(keys):
+        match = _SETTING.fullmatch(text)
+        keys = keys_of(match[1]) if match else []
+        if not match or not keys:
             raise BadStudy([f"--set {text}: expected path=value, such as recipe.optimizer.lr=0.1."])
         here = result
         for key in keys[:-1]:
-            here = here.setdefault(key, {})
+            here[key] = {} if here.get(key) is None else here[key]  # a study of Python's has what it lacks as None
+            here = here[key]
             if not isinstance(here, dict):
                 kind = "a list: set it whole" if isinstance(here, list | tuple) else "a single value"
                 raise BadStudy([f"--set {text}: expected a table of fields at {key}, it holds {kind}."])
-        here[keys[-1]] = _value(text, value.strip())
+        here[keys[-1]] = _value(text, match[2].strip())
     return result
+
+
+_SETTING = re.compile(r"""((?:"[^"]*"|'[^']*'|[^="'])*)=(.*)""", re.DOTALL)
 
 
 def _copy(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -150,15 +156,66 @@ def from_mapping(content: Mapping[str, Any], where: str = "study") -> Study:
     if family is None:
         raise BadStudy(f"{where}: {problem}" for problem in problems)
     cls = FAMILIES[family]
-    try:
-        study = cls.model_validate({**content, "family": family})
-    except ValidationError as error:
-        problems += _sentences(cls, error)
-        problems += _further(cls, content, error)
-    else:
-        if not problems:
-            return study
+    whole = {**content, "family": family}
+    study, told = _read(cls, whole)
+    problems += told
+    problems += _varied_problems(cls, whole, told)
+    if study is not None and not problems:
+        return study
     raise BadStudy(f"{where}: {problem}" for problem in dict.fromkeys(problems))
+
+
+def variants(study: Study) -> dict[str, Study]:
+    """The studies that the variants of a study are, by name; none where it has none.
+
+    Raises:
+        BadStudy: with one sentence for each problem.
+    """
+    whole = study.model_dump(exclude_unset=True)
+    if problems := list(_varied_problems(type(study), whole, [])):
+        raise BadStudy(problems)
+    return {name: type(study).model_validate(content) for name, content in _varied(whole).items()}
+
+
+def _read(cls: type[Study], content: Mapping[str, Any]) -> tuple[Study | None, list[str]]:
+    """The study with these fields, and what is wrong with them."""
+    try:
+        study = cls.model_validate(content)
+    except ValidationError as error:
+        return None, [*sentences(cls, error), *form_problems(content), *_further(cls, content, error)]
+    return study, form_problems(content)
+
+
+def _changes(content: Mapping[str, Any]) -> dict[Any, dict[str, Any]]:
+    """What each variant in a study's fields changes, in nested tables; those that are no tables are left out."""
+    found = content.get("variants")
+    tables = found.items() if isinstance(found, Mapping) else ()
+    return {name: undotted(changes) for name, changes in tables if isinstance(changes, Mapping)}
+
+
+def _varied(content: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The fields of each variant: those of the study with what the variant changes."""
+    base = {name: value for name, value in content.items() if name != "variants"}
+    return {
+        name: fields_laid_over(base, {key: value for key, value in changes.items() if key not in _OF_THE_WHOLE})
+        for name, changes in _changes(content).items()
+    }
+
+
+_OF_THE_WHOLE = ("name", "family", "variants")
+
+
+def _varied_problems(cls: type[Study], content: Mapping[str, Any], told: Collection[str]) -> Iterator[str]:
+    """What is wrong with variants, but for what is told of the study without them."""
+    changes = _changes(content)
+    for name, changed in _varied(content).items():
+        path = f"variants.{quoted(str(name))}"
+        for key in _OF_THE_WHOLE:
+            if key in changes[name]:
+                yield f"{path}.{key}: expected none, as variants share that of the study; leave it out."
+        for problem in _read(cls, changed)[1]:
+            if problem not in told:
+                yield f"{path}.{problem}"
 
 
 def _family(content: Mapping[str, Any]) -> tuple[str | None, list[str]]:
@@ -179,9 +236,9 @@ def _family(content: Mapping[str, Any]) -> tuple[str | None, list[str]]:
 
 def _further(cls: type[Study], content: Mapping[str, Any], error: ValidationError) -> list[str]:
     """What else is wrong with a study whose form is: each section is read without the fields that are refused."""
-    refused = {tuple(_written(problem["loc"])) for problem in error.errors()}
+    refused = {tuple(written(problem["loc"])) for problem in error.errors()}
     rest = _without(content, refused)
-    names = ("model", "data", "recipe", "branch", "merge", "evaluate")
+    names = ("model", "data", "recipe", "branch", "merge", "start", "evaluate")
     sections = {name: _section(cls, name, rest.get(name)) for name in names}
     problems, data = section_problems(sections["model"], sections["data"])
     recipe, branch, merge = sections["recipe"], sections["branch"], sections["merge"]
@@ -192,6 +249,11 @@ def _further(cls: type[Study], content: Mapping[str, Any], error: ValidationErro
         problems += fitting.merge_problems(merge, branch, per_epoch)
     if sections["evaluate"] is not None and sections["evaluate"].scores:
         problems += fitting.scores_problems(sections["evaluate"].scores, per_epoch)
+    start, evaluate = sections["start"], sections["evaluate"] or Evaluate()
+    if start is not None:
+        problems += fitting.start_problems(start, evaluate)
+    if start is not None and start.pretrain is not None:
+        problems += fitting.pretrain_problems(start.pretrain, None)
     paths = {".".join(map(str, at)) for at in refused}
     told = [_renumbered(problem, refused) for problem in problems]
     return [text for text in told if not any(path.startswith(f"{text.partition(':')[0]}.") for path in paths)]
@@ -212,7 +274,7 @@ def _renumbered(problem: str, refused: Collection[tuple[Any, ...]]) -> str:
 
 def _section(cls: type[Study], name: str, content: Any) -> Any:
     field = cls.model_fields.get(name)
-    spec = _model_in(field.annotation) if field else None
+    spec = model_in(field.annotation) if field else None
     if spec is None or content is None:
         return None
     try:
@@ -232,108 +294,3 @@ def _without(value: Any, paths: Collection[tuple[Any, ...]]) -> Any:
     if isinstance(value, list | tuple):
         return [_without(item, below(i)) for i, item in enumerate(value) if (i,) not in paths]
     return value
-
-
-def _sentences(cls: type[BaseModel] | None, error: ValidationError) -> list[str]:
-    """One sentence for each field that is refused; what a field might have been instead stands in one of them."""
-    grouped: dict[str, list[Any]] = {}
-    for problem in error.errors():
-        path = ".".join(str(part) for part in _written(problem["loc"]))
-        grouped.setdefault(path, []).append(problem)
-    return [
-        _sentence(cls, path, problems)
-        for path, problems in grouped.items()
-        if not any(other.startswith(f"{path}.") for other in grouped)  # the other member of a union fits better
-    ]
-
-
-def _sentence(cls: type[BaseModel] | None, path: str, problems: Sequence[Any]) -> str:
-    first = problems[0]
-    kind, found, location = first["type"], first["input"], _written(first["loc"])
-    told = f"{path}: " if path else ""
-    if kind == "extra_forbidden":
-        return f"{told}unknown field{nearest(str(location[-1]), _fields(cls, location[:-1]))}"
-    if kind == "missing":
-        return f"{told}expected a value, found none."
-    if kind == "value_error":
-        text = first["msg"].removeprefix("Value error, ")
-        return f"{told}{text}{'' if 'found' in text else f', found {_short(found)}'}."
-    expected = " or ".join(dict.fromkeys(_expected(problem) for problem in problems))
-    return f"{told}expected {expected}, found {_short(found)}."
-
-
-def _expected(problem: Any) -> str:
-    """What pydantic expected, in words that somebody who writes TOML knows."""
-    kind, context = problem["type"], problem.get("ctx", {})
-    for stem, words in _WORDS.items():
-        if kind.startswith(stem):
-            return words
-    if kind in _LIMITS:
-        return f"a number {_LIMITS[kind]} {context[_LIMIT_NAMES[kind]]:g}"
-    if kind == "literal_error":
-        return str(context["expected"]).replace("'", '"')
-    text = str(problem["msg"])
-    return text[0].lower() + text[1:].removeprefix("nput should be ")
-
-
-_WORDS = {
-    "int_": "a whole number",
-    "float_": "a number",
-    "finite_number": "a finite number",
-    "bool_": "true or false",
-    "string_type": "text",
-    "string_pattern": "letters, digits, dots, dashes and underscores, beginning with a letter or a digit",
-    "tuple_": "a list",
-    "model_": "a table of fields",
-    "too_": "a list of another length",
-    "invalid_key": "fields named by text",
-}
-_LIMITS = {
-    "greater_than": "above",
-    "greater_than_equal": "of at least",
-    "less_than": "below",
-    "less_than_equal": "of at most",
-}
-_LIMIT_NAMES = {"greater_than": "gt", "greater_than_equal": "ge", "less_than": "lt", "less_than_equal": "le"}
-
-
-def _written(location: Iterable[Any]) -> list[Any]:
-    """The place in a study as the user wrote it: pydantic also names the member of a union that it tried."""
-    return [part for part in location if not (isinstance(part, str) and ("[" in part or part in _MEMBERS))]
-
-
-_MEMBERS = ("int", "constrained-int", "literal")
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def _titled(title: str) -> type[BaseModel] | None:
-    """The part of a study of this name, wherever in it that is."""
-    todo: list[type[BaseModel]] = list(FAMILIES.values())
-    while todo:
-        here = todo.pop()
-        if here.__name__ == title:
-            return here
-        todo += filter(None, (_model_in(field.annotation) for field in here.model_fields.values()))
-    return None
-
-
-def _fields(cls: type[BaseModel] | None, location: Iterable[Any]) -> list[str]:
-    """The fields that there are at a place in a study."""
-    here: Any = cls
-    for part in location:
-        if isinstance(part, str) and isinstance(here, type) and issubclass(here, BaseModel):
-            field = here.model_fields.get(part)
-            here = _model_in(field.annotation) if field else None
-    return list(here.model_fields) if isinstance(here, type) and issubclass(here, BaseModel) else []
-
-
-def _model_in(annotation: Any) -> Any:
-    """The Spec in an annotation such as ``Merge | None``."""
-    if get_origin(annotation) in (Union, UnionType, Annotated, tuple):
-        found = (_model_in(argument) for argument in get_args(annotation))
-        return next((model for model in found if model is not None), None)
-    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None

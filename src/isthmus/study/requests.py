@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
-from isthmus.nodes import Choose, DataRef, Distance, ModelRef, Node, Part, PathMeasure, PathSpec, State, advance
+from isthmus import noise
+from isthmus.errors import BadInput
+from isthmus.nodes import Choose, DataRef, Distance, Init, ModelRef, Node, Part, PathMeasure, PathSpec, State, advance
 from isthmus.noise import Noise
 from isthmus.recipe import Recipe
 from isthmus.spec import Duration
 from isthmus.study.model import Study
+from isthmus.study.starting import Source, Starting
 
-__all__ = ["Builder", "Expansion", "Request"]
+__all__ = ["Builder", "Expansion", "Ground", "Request", "labelled"]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -33,28 +38,59 @@ class Request:
         return (self.measure, self.distance) if self.distance is not None else (self.measure,)
 
 
+def labelled(row: Mapping[str, Any], variant: str) -> dict[str, Any]:
+    """A row of a table, or labels, with the name of their variant behind the seed."""
+    return ({"seed": row["seed"]} if "seed" in row else {}) | {"variant": variant} | dict(row)
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What the networks of a study, or of a variant of it, are trained on, and the steps of an epoch."""
+
+    data: DataRef
+    steps_per_epoch: int
+
+
 @dataclass(frozen=True)
 class Expansion:
     """A study as nodes.
 
     Attributes:
-        requests: what is measured, with its labels.
-        data: the data set.
-        steps_per_epoch: optimiser steps in one pass over all training examples.
-        chosen: which blocks show a barrier; None where no rule of the recipe asks.
-        splits: the parts of the training set by their scores; None where none are asked for.
+        requests: what is measured, of all variants.
+        grounds: on what each variant is trained, by name; of a study without variants under "".
+        sources: where networks start, with labels, where that is not at freshly initialised weights.
+        variants: each variant by itself, by name; none of a study without them.
+        chosen: which blocks show a barrier; None where no rule of the recipe asks, and with variants.
+        splits: the parts of the training set by their scores; None where none are asked for, and with variants.
     """
 
     requests: tuple[Request, ...]
-    data: DataRef
-    steps_per_epoch: int
-    logs: tuple[tuple[Mapping[str, Any], State], ...] = field(default=())
+    grounds: Mapping[str, Ground]
+    sources: tuple[tuple[Mapping[str, Any], Source], ...] = ()
+    variants: Mapping[str, Expansion] = field(default_factory=dict)
     chosen: Choose | None = None
     splits: Choose | None = None
 
     @property
+    def data(self) -> DataRef:
+        """The data of the study; refused where its variants have different ones, which are in ``grounds``."""
+        return self._common("data", [ground.data for ground in self.grounds.values()])
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps an epoch; refused where variants have different ones, which are in ``grounds``."""
+        return self._common("steps an epoch", [ground.steps_per_epoch for ground in self.grounds.values()])
+
+    def _common(self, what: str, values: list[T]) -> T:
+        if any(value != values[0] for value in values[1:]):
+            raise BadInput(f"The variants of this study differ in their {what}: look at one of expansion.grounds.")
+        return values[0]
+
+    @property
     def targets(self) -> list[Node]:
         """Every node that is asked for."""
+        if self.variants:
+            return [node for one in self.variants.values() for node in one.targets]
         found = [node for request in self.requests for node in request.nodes]
         found += [self.chosen] if self.chosen else []
         return found + ([self.splits, self.splits.source] if self.splits else [])
@@ -72,6 +108,15 @@ class Builder:
     problems: list[str]
     choices: tuple[Choose, ...] = ()
     scored: tuple[Part, ...] = ()
+    starting: Starting | None = None
+
+    def start(self, seed: int) -> State:
+        """Where the networks of a seed start."""
+        return Init(self.model, seed) if self.starting is None else self.starting.source(seed).state
+
+    def trunk_noise(self, seed: int) -> Noise:
+        """The noise of training on from there."""
+        return Noise.of(noise.derive(seed, "trunk")) if self.starting is None else self.starting.noise(seed)
 
     def steps(self, duration: Duration) -> int:
         """A duration in steps."""

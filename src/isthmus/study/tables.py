@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from isthmus import curves
+from isthmus.errors import Damaged
 from isthmus.statistics import interval
 from isthmus.store import Store
 from isthmus.study.chosen import chosen_tables
-from isthmus.study.requests import Expansion, Request
+from isthmus.study.requests import Expansion, Request, labelled
 from isthmus.tables import Table
 
-__all__ = ["curve_table", "network_table", "path_table", "seeds_table", "tables"]
+__all__ = ["curve_table", "network_table", "path_table", "seeds_table", "start_table", "tables"]
 
 _PAIR = {
     "cross_entropy_ab": "prediction_cross_entropy",
@@ -25,13 +27,16 @@ _PAIR = {
 def tables(expansion: Expansion, store: Store) -> dict[str, Table]:
     """Every table of a study by name: ``pairs`` or ``paths``, ``curves``, ``networks``, and ``seeds`` over seeds.
 
-    Where a study chooses anything, ``chosen`` (blocks), ``splits`` and ``scores`` (examples) as well.
+    Where a study chooses anything, ``chosen`` (blocks), ``splits`` and ``scores`` (examples) as well; ``starts`` where
+    networks do not start at freshly initialised weights.
     """
+    if expansion.variants:
+        return _of_variants({name: tables(one, store) for name, one in expansion.variants.items()})
     found: dict[str, Table] = {}
     for name in ("pairs", "paths"):
         requests = [request for request in expansion.requests if request.table == name]
         if requests:
-            found[name] = path_table(requests, store, classes=expansion.data.classes if name == "paths" else None)
+            found[name] = path_table(requests, store, shapes=name == "paths")
             found["curves"] = curve_table(requests, store)
     networks = [request for request in expansion.requests if request.table == "networks"]
     if networks:
@@ -42,13 +47,55 @@ def tables(expansion: Expansion, store: Store) -> dict[str, Table]:
     rows = [row for summary in summaries for row in summary]
     found |= chosen_tables(expansion, store)
     found["seeds"] = Table.of(rows)
+    if expansion.sources:
+        found["starts"] = start_table(expansion, store)
     return found
 
 
-def path_table(requests: Iterable[Request], store: Store, *, classes: int | None = None) -> Table:
+def _of_variants(found: Mapping[str, Mapping[str, Table]]) -> dict[str, Table]:
+    """The tables of variants as one each, with a column ``variant``."""
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for variant, whole in found.items():
+        for name, table in whole.items():
+            rows.setdefault(name, []).extend(labelled(row, variant) for row in table)
+    return {name: Table.of(each) for name, each in rows.items()}
+
+
+def start_table(expansion: Expansion, store: Store) -> Table:
+    """A row per seed: where its networks start, and how far a pre-training went.
+
+    ``at`` is the place on the line from initial weights; ``steps`` and ``epochs`` are those of the pre-training,
+    ``until`` is the accuracy that it was to reach, ``reached`` whether it did.
+    """
+    rows = []
+    for labels, source in expansion.sources:
+        before, row = source.pretraining, dict(labels)
+        row["start"] = "file" if before is None else "pretrain"
+        at = source.at
+        row["at"] = at if isinstance(at, float) else _summary(store, at.key).get("value")
+        if before is not None:
+            summary = _summary(store, source.weights.key)
+            steps = summary.get("step")
+            row |= {"data": before.data.name, "steps": steps}
+            row["epochs"] = None if steps is None else steps / before.per_epoch
+            goal = before.until
+            row |= {"until": None if goal is None else goal.accuracy, "reached": summary.get("reached")}
+        rows.append(row)
+    return Table.of(rows)
+
+
+def _summary(store: Store, key: str) -> Mapping[str, Any]:
+    """What a record says, as far as it is there: the tables do not rest on these."""
+    with contextlib.suppress(Damaged):
+        record = store.record(key)
+        return {} if record is None else record.summary
+    return {}
+
+
+def path_table(requests: Iterable[Request], store: Store, *, shapes: bool = False) -> Table:
     """A row per (labels, metric): the ends, every named barrier, distances, how differently the ends predict.
 
-    With ``classes``, the shape label of the loss and the numbers behind it as well.
+    With ``shapes``, the shape label of the loss and the numbers behind it as well.
     """
     rows = []
     for request in requests:
@@ -59,8 +106,8 @@ def path_table(requests: Iterable[Request], store: Store, *, classes: int | None
             row: dict[str, Any] = {**request.labels, "metric": metric, "start": values[0], "end": values[-1]}
             row |= {name: curves.barrier(summary["alphas"], values, name) for name in curves.DEFINITIONS}
             row |= apart | {new: summary["pair"].get(old) for old, new in _PAIR.items()}
-            if classes is not None:
-                row |= _shape(summary["alphas"], values, classes) if metric == "loss" else {}
+            if shapes and metric == "loss":
+                row |= _shape(summary["alphas"], values, request.measure.data.classes)
             row |= _stored(summary, metric)
             row |= {"examples": summary["examples"], "points": len(values), "norm_stats": _norm(summary)}
             rows.append(row)
