@@ -302,6 +302,8 @@ def compare(model: str, seconds: float, rounds: int, *, bf16: bool) -> None:
     if bf16:
         sides["one process, bf16"] = [start("ours:bf16", threads)]
     agree(best, one, SETUPS[model]["seeds"])
+    for contestants in sides.values():
+        speed(contestants, 20)  # the first time is nobody's measure
     ratios: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(rounds):
         theirs = speed([best], steps)
@@ -345,9 +347,20 @@ def profile(model: str) -> None:
         ours.steps(8 if model == "resnet20" else 100, 20480)
     events = sorted(found.key_averages(), key=lambda event: -event.self_cpu_time_total)
     whole = sum(event.self_cpu_time_total for event in events)
-    print(f"{model}, where the time goes (one thread):")
+    print(f"{model}, where the time goes (one thread, a product of matrices runs at {product_rate():.0f} GFLOP/s):")
     for event in events[:12]:
         print(f"  {100 * event.self_cpu_time_total / whole:5.1f} %  {event.key}")
+
+
+def product_rate() -> float:
+    """GFLOP/s of a product of matrices: what convolutions can hope for."""
+    a = torch.randn(1536, 1536)
+    seconds = []
+    for _ in range(5):
+        began = time.perf_counter()
+        a @ a
+        seconds.append(time.perf_counter() - began)
+    return 2e-9 * 1536**3 / min(seconds)
 
 
 def has_bf16() -> bool:

@@ -26,8 +26,14 @@ from isthmus.store import Store
 
 __all__ = ["ALLOCATOR", "run"]
 
-ALLOCATOR = {"MALLOC_TRIM_THRESHOLD_": str(2**32), "MALLOC_MMAP_MAX_": "0", "MALLOC_TOP_PAD_": str(2**26)}
-"""glibc's settings under which a process keeps its pages, which it would give back after each large tensor."""
+ALLOCATOR = {
+    "MALLOC_TRIM_THRESHOLD_": str(2**32),
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TOP_PAD_": str(2**26),
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
+}
+"""glibc's settings under which a process keeps its pages, which it would give back after each large tensor, and asks
+for large ones."""
 
 _PATIENCE = 120.0  # seconds that workers get to save what is in flight
 
@@ -197,11 +203,12 @@ class _Pool:
 
     def _start(self, index: int) -> _Worker:
         """A new process, connected; its allocator keeps its pages, which convolutions need."""
-        environment = os.environ | {
+        environment = {
             **ALLOCATOR,
+            **WORKSPACE,
+            **os.environ,  # whoever has set one of these has a reason
             "OMP_NUM_THREADS": str(self.setting.threads_each),
             "MKL_NUM_THREADS": str(self.setting.threads_each),
-            **WORKSPACE,
         }
         ours, theirs = Pipe()
         process = subprocess.Popen(

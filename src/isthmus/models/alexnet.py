@@ -35,11 +35,16 @@ class AlexNet(nn.Module):
         first = nn.Conv2d(channels, c1, 11, stride=4 if form == "224" else 2, padding=2)
         layers: OrderedDict[str, nn.Module] = OrderedDict({"0": first})
         _normalised(layers, "norm1", norm, c1)
-        layers |= {"1": nn.ReLU(), "2": nn.MaxPool2d(3, 2), "3": nn.Conv2d(c1, c2, 5, padding=2)}
+        layers |= {"1": nn.ReLU(inplace=True), "2": nn.MaxPool2d(3, 2), "3": nn.Conv2d(c1, c2, 5, padding=2)}
         _normalised(layers, "norm2", norm, c2)
-        layers |= {"4": nn.ReLU(), "5": nn.MaxPool2d(3, 2), "6": nn.Conv2d(c2, c3, 3, padding=1), "7": nn.ReLU()}
-        layers |= {"8": nn.Conv2d(c3, c4, 3, padding=1), "9": nn.ReLU()}
-        layers |= {"10": nn.Conv2d(c4, c5, 3, padding=1), "11": nn.ReLU()}
+        layers |= {
+            "4": nn.ReLU(inplace=True),
+            "5": nn.MaxPool2d(3, 2),
+            "6": nn.Conv2d(c2, c3, 3, padding=1),
+            "7": nn.ReLU(inplace=True),
+        }
+        layers |= {"8": nn.Conv2d(c3, c4, 3, padding=1), "9": nn.ReLU(inplace=True)}
+        layers |= {"10": nn.Conv2d(c4, c5, 3, padding=1), "11": nn.ReLU(inplace=True)}
         if form == "224":
             layers["12"] = nn.MaxPool2d(3, 2)
         self.features = nn.Sequential(layers)
@@ -48,10 +53,10 @@ class AlexNet(nn.Module):
         self.classifier = nn.Sequential(
             nn.Dropout(dropout),
             nn.Linear(36 * c5, hidden),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             nn.Dropout(dropout),
             nn.Linear(hidden, hidden),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             nn.Linear(hidden, classes),
         )
 

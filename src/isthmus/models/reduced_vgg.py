@@ -40,17 +40,17 @@ def reduced_vgg(
         raise BadInput(f"Model reduced_vgg: input_shape needs a height and width of at least 4, found {input_shape}.")
     layers: OrderedDict[str, nn.Module] = OrderedDict(
         conv1=nn.Conv2d(channels, 32, 3, padding=1),
-        relu1=nn.ReLU(),
+        relu1=nn.ReLU(inplace=True),
         pool1=nn.MaxPool2d(2),
         conv2=nn.Conv2d(32, 64, 3, padding=1),
-        relu2=nn.ReLU(),
+        relu2=nn.ReLU(inplace=True),
         pool2=nn.MaxPool2d(2),
         flatten=nn.Flatten(),
     )
     inputs = 64 * (height // 4) * (width // 4)
     for index, units in enumerate(HIDDEN[form], start=1):
         layers[f"fc{index}"] = nn.Linear(inputs, units)
-        layers[f"relu{index + 2}"] = nn.ReLU()
+        layers[f"relu{index + 2}"] = nn.ReLU(inplace=True)
         layers[f"dropout{index}"] = nn.Dropout(dropout)
         inputs = units
     layers[f"fc{len(HIDDEN[form]) + 1}"] = nn.Linear(inputs, classes)

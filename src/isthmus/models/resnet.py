@@ -36,8 +36,10 @@ class Unit(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, channels, H, W) to (N, planes, H / stride, W / stride), rounded up."""
-        inner = F.relu(self.bn1(self.conv1(x)))
-        return F.relu(self.bn2(self.conv2(inner)) + self.downsample(x))
+        inner = F.relu(self.bn1(self.conv1(x)), inplace=True)
+        inner = self.bn2(self.conv2(inner))
+        inner += self.downsample(x)  # in place: a new tensor of this size costs as much as the sum
+        return F.relu(inner, inplace=True)
 
 
 class Bottleneck(nn.Module):
@@ -57,9 +59,11 @@ class Bottleneck(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, channels, H, W) to (N, 4 planes, H / stride, W / stride), rounded up."""
-        inner = F.relu(self.bn1(self.conv1(x)))
-        inner = F.relu(self.bn2(self.conv2(inner)))
-        return F.relu(self.bn3(self.conv3(inner)) + self.downsample(x))
+        inner = F.relu(self.bn1(self.conv1(x)), inplace=True)
+        inner = F.relu(self.bn2(self.conv2(inner)), inplace=True)
+        inner = self.bn3(self.conv3(inner))
+        inner += self.downsample(x)
+        return F.relu(inner, inplace=True)
 
 
 class ResNet(nn.Module):
@@ -96,7 +100,7 @@ class ResNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, channels, H, W) to (N, classes)."""
-        x = self.maxpool(F.relu(self.bn1(self.conv1(x))))
+        x = self.maxpool(F.relu(self.bn1(self.conv1(x)), inplace=True))
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
         scores: Tensor = self.fc(x.mean((2, 3)))
         return scores

@@ -39,8 +39,10 @@ class Unit(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, channels, H, W) to (N, outputs, H / stride, W / stride), rounded up."""
-        inner = F.relu(self.norm1(self.conv1(x)))
-        return F.relu(self.norm2(self.conv2(inner)) + self.shortcut(x))
+        inner = F.relu(self.norm1(self.conv1(x)), inplace=True)
+        inner = self.norm2(self.conv2(inner))
+        inner += self.shortcut(x)  # in place: a new tensor of this size costs as much as the sum
+        return F.relu(inner, inplace=True)
 
 
 class GlobalAverage(nn.Module):
@@ -75,7 +77,9 @@ def resnet(depth: int, classes: int, input_shape: tuple[int, ...], width: int, n
 
 def _stem(channels: int, width: int, norm: Norm) -> nn.Module:
     convolution = _convolution(channels, width, 3, 1, norm)
-    return nn.Sequential(OrderedDict[str, nn.Module](conv=convolution, norm=make_norm(norm, width), relu=nn.ReLU()))
+    return nn.Sequential(
+        OrderedDict[str, nn.Module](conv=convolution, norm=make_norm(norm, width), relu=nn.ReLU(inplace=True))
+    )
 
 
 def _stage(channels: int, outputs: int, units: int, stride: int, norm: Norm) -> nn.Module:

@@ -58,7 +58,7 @@ class VGG(nn.Module):
             own: list[nn.Module] = [nn.Conv2d(channels, outputs, 3, padding=1)]
             own += [] if norm == "none" else [make_norm(norm, outputs)]
             self.convolutions[name] = tuple(range(len(layers), len(layers) + len(own)))
-            layers += [*own, nn.ReLU()]
+            layers += [*own, nn.ReLU(inplace=True)]
             channels = outputs
         self.features = nn.Sequential(*layers)
         self.avgpool = nn.AdaptiveAvgPool2d(1 if head == "linear" else 7)
@@ -82,8 +82,10 @@ def _linear(channels: int, classes: int) -> nn.Sequential:
 
 
 def _imagenet(channels: int, hidden: int, classes: int) -> nn.Sequential:
-    first = (nn.Linear(49 * channels, hidden), nn.ReLU(), nn.Dropout())
-    return nn.Sequential(*first, nn.Linear(hidden, hidden), nn.ReLU(), nn.Dropout(), nn.Linear(hidden, classes))
+    first = (nn.Linear(49 * channels, hidden), nn.ReLU(inplace=True), nn.Dropout())
+    return nn.Sequential(
+        *first, nn.Linear(hidden, hidden), nn.ReLU(inplace=True), nn.Dropout(), nn.Linear(hidden, classes)
+    )
 
 
 def _names(configuration: tuple[int | None, ...]) -> Iterator[str]:
