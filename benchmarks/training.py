@@ -327,9 +327,7 @@ def agree(theirs: Contestant, ours: Contestant, seeds: int) -> None:
             ends[-1].append(statistics.mean(contestant.answer()))
     means, deviations = [statistics.mean(end) for end in ends], [statistics.stdev(end) for end in ends]
     error = (sum(deviation**2 for deviation in deviations) / seeds) ** 0.5
-    told = (
-        f"loss at the end of an epoch {means[0]:.4f} and {means[1]:.4f}, standard error of the difference {error:.4f}"
-    )
+    told = f"loss at the end of an epoch {means[0]:.4f} and {means[1]:.4f}, standard error of the difference"
     print(f"  {told} {error:.4f}, {seeds} seeds")
     if abs(means[0] - means[1]) > 4 * error:
         raise SystemExit("the two do not train the same network")
