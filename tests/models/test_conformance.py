@@ -7,13 +7,21 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from typing import cast
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from torch import Tensor, nn
 
 import fake_packages
-from isthmus import gradients, models
+from isthmus import gradients, models, paths, training
 from isthmus.errors import BadInput, UnknownName
+from isthmus.evaluation import evaluate_path
+from isthmus.examples import Examples
+from isthmus.networks import NetworkState
+from isthmus.noise import Noise
+from isthmus.recipe import Recipe
+from isthmus.reuse import Reuse
 
 PACKAGES: dict[str, dict[str, object]] = {
     "torchvision:resnet18": {"input_shape": (3, 32, 32)},
@@ -26,6 +34,7 @@ PACKAGES: dict[str, dict[str, object]] = {
 
 OURS = pytest.mark.parametrize("name", models.names())
 EVERY = pytest.mark.parametrize("name", [*models.names(), *PACKAGES])
+NEEDS_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
 CLASSES = 7
 BATCH = 5
 PICTURES = {"stem": "7x7", "max_pool": True, "classes": 1000, "input_shape": (3, 224, 224)}  # as in torchvision
@@ -224,3 +233,53 @@ def test_gradients_of_single_examples_are_found_in_batches(name: str, monkeypatc
         own = torch.autograd.grad(loss, list(model.parameters()))
         norm = float(torch.stack([gradient.square().sum() for gradient in own]).sum().sqrt())
         assert found[index] == pytest.approx(norm, rel=1e-9)  # float64 through many layers
+
+
+def train(name: str, start: NetworkState, stop: int, precision: str, device: str = "cpu") -> NetworkState:
+    """Eleven examples in batches of four, crops and flips where they are pictures."""
+    shape = input_shape(name)
+    inputs = torch.randint(0, 256, (11, *shape), generator=torch.Generator().manual_seed(5), dtype=torch.uint8)
+    pictures = len(shape) == 3
+    examples = Examples(
+        inputs if pictures else inputs.float() / 255,
+        torch.arange(11) % CLASSES,
+        pixels=pictures,
+        channels_last=pictures and name not in PACKAGES,
+    )
+    recipe = Recipe.model_validate(
+        {
+            "optimizer": {"lr": 0.01, "momentum": 0.9, "weight_decay": 0.001},
+            "batch_size": 4,
+            "augment": {"crop": 1, "flip": True} if pictures else {},
+            "precision": precision,
+        }
+    )
+    return training.train(start, recipe, examples, Noise.of(6), start.step, stop, model=make(name), device=device)[0]
+
+
+@EVERY
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=NEEDS_CUDA)])
+def test_training_twice_and_cut_inside_an_epoch_gives_the_same_bits(name: str, device: str) -> None:
+    start = NetworkState.of(make(name))
+    found = train(name, start, 5, "float32", device)
+    assert found.digest() != start.digest()
+    assert train(name, start, 5, "float32", device).digest() == found.digest()
+    halfway = train(name, start, 2, "float32", device)
+    assert train(name, halfway, 5, "float32", device).digest() == found.digest()
+
+
+@OURS
+def test_the_last_block_moves_at_the_bits_of_running_everything(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, other = make(name), make(name, 12)
+    *_, patterns = models.blocks(name, model).values()
+    path = paths.blocks(model.state_dict(), other.state_dict(), patterns)
+    inputs = torch.randn(BATCH, *input_shape(name), generator=torch.Generator().manual_seed(3))
+
+    def losses() -> npt.NDArray[np.float32]:
+        data = inputs, torch.arange(BATCH) % CLASSES
+        return evaluate_path(model, path, data, alphas=4, norm_stats="interpolate").per_example_loss
+
+    found = losses()
+    monkeypatch.setattr(Reuse, "find", classmethod(lambda *_, **__: None))
+    np.testing.assert_array_equal(losses(), found)
+    assert not np.array_equal(found[0], found[1])
