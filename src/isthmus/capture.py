@@ -7,6 +7,7 @@ it was recorded from: what a network does in Python (draws, counters, branches) 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
@@ -28,14 +29,18 @@ class Recorder(Protocol):
 
 def recorder_for(device: torch.device) -> Recorder | None:
     """What records on a device; None where nothing does."""
-    return _cuda if device.type == "cuda" else None
+    return functools.partial(_cuda, device) if device.type == "cuda" else None
 
 
-def _cuda(function: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor]:
-    graph = torch.cuda.CUDAGraph()
-    torch.cuda.synchronize()
-    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-        result = function()
+def _cuda(device: torch.device, function: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor]:
+    """A CUDA graph on a stream of its own; other threads of the process may go on meanwhile."""
+    with torch.cuda.device(device):
+        graph, own, before = torch.cuda.CUDAGraph(), torch.cuda.Stream(), torch.cuda.current_stream()  # type: ignore[no-untyped-call]
+        try:
+            with torch.cuda.graph(graph, stream=own, capture_error_mode="thread_local"):
+                result = function()
+        finally:
+            torch.cuda.set_stream(before)  # a recording that fails to end leaves its own behind
     return graph.replay, result
 
 

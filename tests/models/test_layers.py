@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
-from isthmus.models.layers import AveragePool2x2, ChannelNorm, PointwiseConv2d, PooledConv2d, make_norm
+from isthmus.models.layers import AveragePool2x2, AveragePoolTo, ChannelNorm, PointwiseConv2d, PooledConv2d, make_norm
 
 SIDES = st.integers(min_value=2, max_value=9)
 
@@ -135,3 +135,11 @@ def _same_gradients(found: torch.Tensor, expected: torch.Tensor, parameters: lis
         strict=True,
     ):
         torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(7, 9), (6, 6), (12, 6), (4, 5)])
+def test_pooling_to_a_size_is_the_frameworks_and_nothing_at_that_size(shape: tuple[int, int]) -> None:
+    x = torch.randn(2, 3, *shape, generator=torch.Generator().manual_seed(7))
+    found = AveragePoolTo(6)(x)
+    assert torch.equal(found, F.adaptive_avg_pool2d(x, 6))
+    assert (found is x) == (shape == (6, 6))

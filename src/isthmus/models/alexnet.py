@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from isthmus.errors import BadInput
 from isthmus.models import Entry
-from isthmus.models.layers import ImageShape, Norm, make_norm
+from isthmus.models.layers import AveragePoolTo, ImageShape, Norm, make_norm
 from isthmus.registry import Count, Rate
 
 __all__ = ["ENTRIES", "AlexNet"]
@@ -48,7 +48,7 @@ class AlexNet(nn.Module):
         if form == "224":
             layers["12"] = nn.MaxPool2d(3, 2)
         self.features = nn.Sequential(layers)
-        self.avgpool = nn.AdaptiveAvgPool2d(6)
+        self.avgpool = AveragePoolTo(6)
         hidden = 64 * width
         self.classifier = nn.Sequential(
             nn.Dropout(dropout),

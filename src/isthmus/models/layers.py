@@ -16,6 +16,7 @@ from isthmus.registry import Count
 __all__ = [
     "Activation",
     "AveragePool2x2",
+    "AveragePoolTo",
     "ChannelNorm",
     "ImageShape",
     "Init",
@@ -91,6 +92,21 @@ class ChannelNorm(nn.LayerNorm):
     def forward(self, x: Tensor) -> Tensor:
         """The normalised input, of its shape."""
         return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+class AveragePoolTo(nn.AdaptiveAvgPool2d):
+    """The means over equal parts of a picture, so many a side; a picture of that size already comes back itself.
+
+    (The general form has no deterministic gradient on accelerators, and that size is the usual one.)
+    """
+
+    def __init__(self, side: int) -> None:
+        super().__init__(side)
+        self.side = side
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, C, side, side)."""
+        return x if x.shape[2] == x.shape[3] == self.side else super().forward(x)
 
 
 class AveragePool2x2(nn.Module):

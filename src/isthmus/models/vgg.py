@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from isthmus.errors import BadInput, nearest
 from isthmus.models import Entry, blocking
-from isthmus.models.layers import ImageShape, Init, Norm, initialise_as, make_norm
+from isthmus.models.layers import AveragePoolTo, ImageShape, Init, Norm, initialise_as, make_norm
 from isthmus.registry import Count
 
 __all__ = ["ENTRIES", "VGG"]
@@ -61,7 +61,7 @@ class VGG(nn.Module):
             layers += [*own, nn.ReLU(inplace=True)]
             channels = outputs
         self.features = nn.Sequential(*layers)
-        self.avgpool = nn.AdaptiveAvgPool2d(1 if head == "linear" else 7)
+        self.avgpool = AveragePoolTo(1 if head == "linear" else 7)
         self.classifier = _linear(channels, classes) if head == "linear" else _imagenet(channels, 64 * width, classes)
 
     def forward(self, x: Tensor) -> Tensor:
