@@ -1,8 +1,9 @@
-"""Evaluating a line of 25 networks: ``evaluate_path`` against the loop that people write.
+"""Evaluating 25 networks on a path: ``evaluate_path`` against the loop that people write.
 
-The loop copies the interpolated state dict into the model at each alpha and runs the whole test set, in its own
-best batch size of those tried. Both run in this process in turn, several times; the ratio is printed with its
-spread, after a check that the two agree on every per-example loss.
+The path is the whole line, and then one on which a single block moves, for each block. The loop copies the interpolated
+state dict into the model at each alpha and runs the whole test set, in its own best batch size of those tried. Both
+run in this process in turn, several times; the ratio is printed with its spread, after a check that the two agree on
+every per-example loss.
 
     python benchmarks/paths.py [--model lenet5] [--examples 4000] [--repeats 5] [--threads 1]
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import functools
 import statistics
 import time
 from collections.abc import Callable
@@ -18,14 +20,14 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from isthmus import models, paths
+from isthmus import models, paths, weights
 from isthmus.evaluation import evaluate_path
 
 SHAPES = {"lenet5": (1, 28, 28), "resnet20": (3, 32, 32), "mlp": (1, 28, 28)}
 
 
 def loop(model: nn.Module, a: dict[str, Tensor], b: dict[str, Tensor], x: Tensor, y: Tensor, batch: int) -> Tensor:
-    """The straightforward way: shape (25, examples)."""
+    """The straightforward way: shape (25, examples). A tensor that does not move is the same in ``a`` and ``b``."""
     model = copy.deepcopy(model).eval()
     rows = []
     with torch.no_grad():
@@ -66,20 +68,19 @@ def main() -> None:
     x = torch.randn(wanted.examples, *shape, generator=generator)
     y = torch.randint(0, 10, (wanted.examples,), generator=generator)
 
-    def ours() -> Tensor:
-        found = evaluate_path(model, paths.line(a, b), (x, y), norm_stats="interpolate")
-        return torch.from_numpy(found.per_example_loss)
-
-    torch.testing.assert_close(ours(), loop(model, a, b, x, y, 512), rtol=1e-4, atol=1e-5)
     best = min((128, 256, 512, 1024, 2048), key=lambda size: seconds(lambda: loop(model, a, b, x, y, size)))
-    print(f"{wanted.model}, {wanted.examples} examples, 25 alphas, {wanted.threads} thread(s); values agree;", end=" ")
+    print(f"{wanted.model}, {wanted.examples} examples, 25 alphas, {wanted.threads} thread(s);", end=" ")
     print(f"the loop's best batch is {best}")
-    ratios = []
-    for _ in range(wanted.repeats):
-        theirs, mine = seconds(lambda: loop(model, a, b, x, y, best)), seconds(ours)
-        ratios.append(theirs / mine)
-        print(f"  loop {theirs:.2f} s, evaluate_path {mine:.2f} s, ratio {ratios[-1]:.2f}")
-    print(f"ratio: median {statistics.median(ratios):.2f}, from {min(ratios):.2f} to {max(ratios):.2f}")
+    for block, globs in {"line": ("*",), **models.blocks(wanted.model, model)}.items():
+        moving = weights.select(a, globs)
+        start = {name: a[name] if name in moving else b[name] for name in a}
+        path = paths.line(a, b) if block == "line" else paths.blocks(a, b, globs)
+        theirs = functools.partial(loop, model, start, b, x, y, best)
+        ours = functools.partial(evaluate_path, model, path, (x, y), norm_stats="interpolate")
+        torch.testing.assert_close(torch.from_numpy(ours().per_example_loss), theirs(), rtol=1e-4, atol=1e-5)
+        ratios = [seconds(theirs) / seconds(ours) for _ in range(wanted.repeats)]
+        spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
+        print(f"  {block}: values agree; ratio median {statistics.median(ratios):.2f}, from {spread}")
 
 
 if __name__ == "__main__":
