@@ -8,6 +8,10 @@ Every contestant is a process of its own, long-lived and warm; they take turns, 
 does meets all of them. First, each trains an epoch under several seeds: the losses must agree within their spread.
 
     python benchmarks/training.py [--model resnet20 lenet5 mlp] [--seconds 6] [--rounds 5] [--profile]
+    python benchmarks/training.py --device cuda [--model resnet20 resnet18] [--networks 8]
+
+On a GPU the loop keeps its data there, in float32 and under bfloat16 autocast; ours is one network and so many at once,
+and the rate of its multiplications is compared with that of a product of matrices.
 
 With ``ISTHMUS_DATA`` on MNIST and CIFAR-10, else on made-up pictures of the same shapes.
 """
@@ -16,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import statistics
 import subprocess
@@ -42,11 +47,15 @@ from isthmus.recipe import Augment, Optimizer, Recipe
 SETUPS: dict[str, dict[str, Any]] = {
     "resnet20": {"data": "cifar10", "shape": (3, 32, 32), "augment": True, "epoch": 2560, "seeds": 3},
     "lenet5": {"data": "mnist", "shape": (1, 28, 28), "augment": False, "epoch": 20480, "seeds": 5},
+    "resnet18": {"data": "cifar10", "shape": (3, 32, 32), "augment": True, "epoch": 2560, "seeds": 3},
     "mlp": {"data": "mnist", "shape": (1, 28, 28), "augment": False, "epoch": 20480, "seeds": 5},
 }
 BATCH = 128
+DEFAULT = ["lenet5", "mlp", "resnet20"]
 LOADERS = ("examples 0", "examples 1", "examples 2", "tensors", "indices")
 LAYOUTS = ("nchw", "nhwc")
+MULTIPLICATIONS = {"resnet20": 40.8e6, "resnet18": 555e6}
+"""Of a forward pass of one picture; training takes three times as many, and as many additions."""
 
 
 # --- what is trained ---
@@ -92,7 +101,7 @@ def recipe(model: str, precision: str = "float32") -> Recipe:
     sgd = Optimizer(lr=0.1, momentum=0.9, weight_decay=1e-4)
     return Recipe.model_validate(
         {
-            "optimizer": sgd if model == "resnet20" else Optimizer(name="adam", lr=1e-3),
+            "optimizer": sgd if SETUPS[model]["augment"] else Optimizer(name="adam", lr=1e-3),
             "batch_size": BATCH,
             "augment": Augment(crop=4, flip=True) if SETUPS[model]["augment"] else Augment(),
             "precision": precision,
@@ -123,11 +132,11 @@ class PerExample(Dataset[tuple[Tensor, Tensor]]):
 
 def augmented(x: Tensor) -> Tensor:
     """A batch, each picture cropped and flipped, without a loop."""
-    rows, columns = torch.randint(0, 9, (2, len(x), 1))
-    flip = torch.rand(len(x), 1) < 0.5
-    across = torch.arange(32)
+    rows, columns = torch.randint(0, 9, (2, len(x), 1), device=x.device)
+    flip = torch.rand(len(x), 1, device=x.device) < 0.5
+    across = torch.arange(32, device=x.device)
     rows, columns = rows + across, columns + torch.where(flip, across.flip(0), across)
-    batch = torch.arange(len(x))[:, None, None]
+    batch = torch.arange(len(x), device=x.device)[:, None, None]
     return F.pad(x, (4,) * 4).permute(0, 2, 3, 1)[batch, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
 
@@ -142,7 +151,7 @@ def batches(x: Tensor, y: Tensor, loader: str, *, augment: bool) -> Iterator[tup
     if kind == "tensors":
         source: Any = DataLoader(TensorDataset(x, y), BATCH, shuffle=True, drop_last=True)
     else:
-        order = torch.randperm(len(x))
+        order = torch.randperm(len(x), device=x.device)
         picks = (order[i : i + BATCH] for i in range(0, len(x) - BATCH + 1, BATCH))
         source = ((x[pick], y[pick]) for pick in picks)
     for inputs, targets in source:
@@ -152,23 +161,25 @@ def batches(x: Tensor, y: Tensor, loader: str, *, augment: bool) -> Iterator[tup
 class Plain:
     """The loop that people write."""
 
-    def __init__(self, model: str, loader: str, layout: str) -> None:
+    def __init__(self, model: str, device: str, loader: str, layout: str, precision: str = "float32") -> None:
         pixels, self.y, mean, std = data(model)
+        self.device, self.precision = device, precision
         constants = [torch.tensor(values).view(1, -1, 1, 1) for values in (mean, std)]
         self.x = (pixels.float() / 255 - constants[0]) / constants[1]
+        self.x, self.y = self.x.to(device), self.y.to(device)
         self.name, self.loader, self.layout = model, loader, layout
         self.begin(0)
 
     def begin(self, seed: int) -> None:
         """A new network."""
         torch.manual_seed(seed)
-        self.model = plain_model(self.name, seed).train()
+        self.model = plain_model(self.name, seed).train().to(self.device)
         if self.layout == "nhwc":
             self.model = self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         parameters = self.model.parameters()
         self.optimizer: torch.optim.Optimizer = (
             torch.optim.SGD(parameters, lr=0.1, momentum=0.9, weight_decay=1e-4)
-            if self.name == "resnet20"
+            if SETUPS[self.name]["augment"]
             else torch.optim.Adam(parameters, lr=1e-3)
         )
         self.epoch = iter(())  # type: Iterator[tuple[Tensor, Tensor]]
@@ -189,19 +200,22 @@ class Plain:
             if self.layout == "nhwc":
                 inputs = inputs.contiguous(memory_format=torch.channels_last)
             self.optimizer.zero_grad()
-            loss = F.cross_entropy(self.model(inputs), targets)
+            with torch.autocast(self.device, torch.bfloat16, enabled=self.precision == "bf16"):
+                outputs = self.model(inputs)
+            loss = F.cross_entropy(outputs.float(), targets)
             loss.backward()  # type: ignore[no-untyped-call]
             self.optimizer.step()
-            losses.append(float(loss.detach()))
-        return losses
+            losses.append(loss.detach())
+        return [float(loss) for loss in losses]
 
 
 class Ours:
     """``isthmus.training.train``."""
 
-    def __init__(self, model: str, precision: str) -> None:
+    def __init__(self, model: str, device: str, precision: str) -> None:
         pixels, labels, mean, std = data(model)
-        self.pictures = (pixels, labels), {"mean": mean, "std": std, "pixels": True, "channels_last": True}
+        self.device = device
+        self.examples = Examples(pixels, labels, mean, std, pixels=True, channels_last=True)
         self.recipe, self.name = recipe(model, precision), model
         self.begin(0)
 
@@ -212,21 +226,20 @@ class Ours:
 
     def steps(self, count: int, examples: int) -> list[float]:
         """The losses of so many steps."""
-        (pixels, labels), options = self.pictures
-        found = Examples.of((pixels[:examples], labels[:examples]), **options)
+        found = self.examples.subset(torch.arange(examples)) if examples < len(self.examples) else self.examples
         start = self.state.step
         run = (self.state, self.recipe, found, self.noise, start, start + count)
-        self.state, log = training.train(*run, model=self.model)
+        self.state, log = training.train(*run, model=self.model, device=self.device)
         return [float(loss) for loss in log.losses]
 
 
 # --- a contestant's process ---
 
 
-def serve(role: str, model: str) -> None:
+def serve(role: str, model: str, device: str) -> None:
     """Do as told on standard input: ``epoch SEED`` or ``steps COUNT``; the answer is a line of JSON."""
     kind, _, manner = role.partition(":")
-    made: Plain | Ours = Plain(model, *manner.split("/")) if kind == "plain" else Ours(model, manner)
+    made: Plain | Ours = Plain(model, device, *manner.split("/")) if kind == "plain" else Ours(model, device, manner)
     whole = 20480
     for line in sys.stdin:
         what, number = line.split()
@@ -244,10 +257,10 @@ def serve(role: str, model: str) -> None:
 class Contestant:
     """A process that trains when told."""
 
-    def __init__(self, role: str, model: str, threads: int) -> None:
+    def __init__(self, role: str, model: str, threads: int, device: str = "cpu") -> None:
         self.role, ours = role, role.startswith("ours")
         environment = {**os.environ, "OMP_NUM_THREADS": str(threads), **(ALLOCATOR if ours else {})}
-        command = [sys.executable, __file__, "--serve", role, "--model", model]
+        command = [sys.executable, __file__, "--serve", role, "--model", model, "--device", device]
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
         )
@@ -272,7 +285,7 @@ def speed(contestants: list[Contestant], steps: int) -> float:
     """Images a second of contestants that run at once."""
     for contestant in contestants:
         contestant.ask(f"steps {steps}")
-    return sum(BATCH * steps / contestant.answer() for contestant in contestants)
+    return math.fsum(BATCH * steps / contestant.answer() for contestant in contestants)
 
 
 # --- the comparison ---
@@ -339,10 +352,10 @@ def profile(model: str) -> None:
     from torch.profiler import profile as profiler
 
     torch.set_num_threads(1)
-    ours = Ours(model, "float32")
+    ours = Ours(model, "cpu", "float32")
     ours.steps(3, 20480)
     with profiler(activities=[ProfilerActivity.CPU]) as found:
-        ours.steps(8 if model == "resnet20" else 100, 20480)
+        ours.steps(8 if SETUPS[model]["augment"] else 100, 20480)
     events = sorted(found.key_averages(), key=lambda event: -event.self_cpu_time_total)
     whole = sum(event.self_cpu_time_total for event in events)
     print(f"{model}, where the time goes (one thread, a product of matrices runs at {product_rate():.0f} GFLOP/s):")
@@ -350,15 +363,39 @@ def profile(model: str) -> None:
         print(f"  {100 * event.self_cpu_time_total / whole:5.1f} %  {event.key}")
 
 
-def product_rate() -> float:
+def product_rate(device: str = "cpu", dtype: torch.dtype = torch.float32, side: int = 1536) -> float:
     """GFLOP/s of a product of matrices: what convolutions can hope for."""
-    a = torch.randn(1536, 1536)
+    a = torch.randn(side, side, device=device, dtype=dtype)
     seconds = []
     for _ in range(5):
         began = time.perf_counter()
-        a @ a
+        product = a @ a
+        if device == "cuda":
+            torch.cuda.synchronize()
         seconds.append(time.perf_counter() - began)
-    return 2e-9 * 1536**3 / min(seconds)
+        del product
+    return 2e-9 * side**3 / min(seconds)
+
+
+def compare_on_gpu(model: str, networks: int, rounds: int) -> None:
+    """Print the loop, one network and so many at once, each in float32 and bfloat16, an epoch's time and the rates."""
+    for precision, dtype in (("float32", torch.float32), ("bf16", torch.bfloat16)):
+        rate = product_rate("cuda", dtype, 8192)
+        loops = [Contestant(f"plain:indices/{layout}/{precision}", model, 1, "cuda") for layout in LAYOUTS]
+        ours = [Contestant(f"ours:{precision}", model, 1, "cuda") for _ in range(networks)]
+        agree(loops[0], ours[0], SETUPS[model]["seeds"])
+        for contestants in ([loops[0]], [loops[1]], ours):
+            speed(contestants, 60)  # recordings are made, kernels chosen
+        for _ in range(rounds):
+            theirs = max(speed([loop], 200) for loop in loops)
+            for count in (1, networks):
+                found = speed(ours[:count], 200)
+                share = 6e-9 * MULTIPLICATIONS[model] * found / rate
+                print(f"  {model}, {precision}: the loop {theirs:.0f}, ours, {count} at once: {found:.0f} images/s,")
+                print(f"    ratio {found / theirs:.2f}, an epoch of 50,000 in {50_000 * count / found:.2f} s each,")
+                print(f"    {100 * share:.0f} % of the rate of a product of matrices ({rate / 1000:.0f} TFLOP/s)")
+        for contestant in (*loops, *ours):
+            contestant.close()
 
 
 def has_bf16() -> bool:
@@ -370,15 +407,22 @@ def has_bf16() -> bool:
 def main() -> None:
     """Compare for each model."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--model", nargs="+", default=["lenet5", "mlp", "resnet20"], choices=sorted(SETUPS))
+    parser.add_argument("--model", nargs="+", default=DEFAULT, choices=sorted(SETUPS))
     parser.add_argument("--seconds", type=float, default=6.0)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--profile", action="store_true")
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--networks", type=int, default=8, help="how many at once on a GPU")
     parser.add_argument("--serve", help=argparse.SUPPRESS)
     wanted = parser.parse_args()
     if wanted.serve:
         torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
-        serve(wanted.serve, wanted.model[0])
+        serve(wanted.serve, wanted.model[0], wanted.device)
+        return
+    if wanted.device == "cuda":
+        for model in MULTIPLICATIONS:
+            if model in wanted.model or wanted.model == DEFAULT:
+                compare_on_gpu(model, wanted.networks, wanted.rounds)
         return
     show: Callable[[str], None] = (
         profile
