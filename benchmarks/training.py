@@ -387,9 +387,9 @@ def compare_on_gpu(model: str, networks: int, rounds: int) -> None:
         for contestants in ([loops[0]], [loops[1]], ours):
             speed(contestants, 60)  # recordings are made, kernels chosen
         for _ in range(rounds):
-            theirs = max(speed([loop], 200) for loop in loops)
+            theirs = max(speed([loop], 1500) for loop in loops)
             for count in (1, networks):
-                found = speed(ours[:count], 200)
+                found = speed(ours[:count], 1500)
                 share = 6e-9 * MULTIPLICATIONS[model] * found / rate
                 print(f"  {model}, {precision}: the loop {theirs:.0f}, ours, {count} at once: {found:.0f} images/s,")
                 print(f"    ratio {found / theirs:.2f}, an epoch of 50,000 in {50_000 * count / found:.2f} s each,")
