@@ -427,3 +427,11 @@ def test_several_rows_do_not_overwrite_each_other(
     assert (tmp_path / "single" / "claims.csv").is_file()
     assert isthmus("reproduce", "shapira23", *rest).code == 0
     assert sorted(path.name for path in (tmp_path / "isthmus-out").iterdir()) == ["shapira23-one", "shapira23-two"]
+
+
+@pytest.mark.parametrize(("cores", "devices", "expected"), [(16, 1, 8), (6, 1, 6), (64, 4, 32)])
+def test_processes_by_default(monkeypatch: pytest.MonkeyPatch, cores: int, devices: int, expected: int) -> None:
+    monkeypatch.setattr("isthmus.execute.cores", lambda: cores)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: devices)
+    assert cli._workers("cpu") == cores
+    assert cli._workers("cuda") == expected

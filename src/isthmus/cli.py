@@ -40,7 +40,7 @@ app.command(cli_data.app)
 STORE = Path("isthmus-store")
 Where = Annotated[Path, Parameter(name="--store", help="Folder of results; studies that share it share their trunks.")]
 Workers = Annotated[
-    int | None, Parameter(name="--workers", help="Processes (default: one a core; 0: this process only).")
+    int | None, Parameter(name="--workers", help="Processes (default: one a core, at most 8 a GPU; 0: this one only).")
 ]
 
 
@@ -173,16 +173,16 @@ def _reproduce(row: Row, scale: Literal["small", "paper"], options: Options, *, 
 
 def _compute(study: Study, options: Options) -> Results:
     from isthmus.display import for_stream
-    from isthmus.execute import cores
     from isthmus.study import run as run_study
 
+    device = _device(options.device)
     return run_study(
         study,
         options.store,
         data_root=options.data,
-        workers=cores() if options.workers is None else options.workers,
+        workers=_workers(device) if options.workers is None else options.workers,
         threads=options.threads,
-        device=_device(options.device),
+        device=device,
         recompute=options.recompute,
         display=for_stream(),
     )
@@ -204,6 +204,17 @@ def _device(name: str) -> Literal["cpu", "cuda"]:
     if name == "cuda":
         raise BadInput("--device cuda: this machine has no GPU that torch can use; leave it out or say --device cpu.")
     return "cpu"
+
+
+def _workers(device: str) -> int:
+    """How many processes keep a machine busy: one a core, and on GPUs eight on each, if there are cores for them."""
+    from isthmus.execute import cores
+
+    if device == "cpu":
+        return cores()
+    import torch
+
+    return min(cores(), 8 * torch.cuda.device_count())
 
 
 def _explain(study: Study, options: Options) -> None:
