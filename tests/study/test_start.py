@@ -312,6 +312,9 @@ def test_a_start_at_the_top_of_a_barrier_and_beside_it(store: Store) -> None:
         found = ran(to_final(SEEDED, *HUMP, "train.to=1it", begin), store)
         (row,) = found["starts"]
         assert row["at"] == pytest.approx((top + offset) / 10, abs=1e-15)
+        losses = curve["loss"]
+        assert row["rise"] == max(losses[j] - losses[i] for j in range(11) for i in range(j)) > 0
+        assert row["split"] == "test"
         height = curve["loss"][top + offset]  # in another batch of points: single precision
         assert found["curves"].where(split="test", alpha=0.0)["loss"] == pytest.approx([height], rel=1e-6)
         (_, source) = found.expansion.sources[0]
