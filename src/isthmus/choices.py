@@ -29,7 +29,10 @@ def top(found: Numbers, *, offset: int = 0) -> float:
         raise BadInput("The path has no top: its loss is NaN at every point.")
     index = int(np.nanargmax(found["loss"])) + offset
     if not 0 <= index < len(found["alphas"]):
-        raise BadInput(f"There is no grid point {offset:+d} from the top of the path at index {index - offset}.")
+        raise BadInput(
+            f"There is no grid point {offset:+d} from the top of the path at index {index - offset}: take a smaller"
+            " offset, or leave out the seed of this path."
+        )
     return float(found["alphas"][index])
 
 
