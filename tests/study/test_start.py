@@ -97,12 +97,25 @@ def test_a_study_goes_on_from_a_pretrained_network_at_step_0_on_its_own_schedule
             "start": "pretrain",
             "at": 1.0,
             "data": "spiral",
+            "lr": 0.1,
+            "weight_decay": 0.0,
             "steps": 15,
             "epochs": 3.0,
             "until": None,
             "reached": None,
         }
     ]
+
+
+def test_the_table_of_starts_says_by_which_rate_and_decay_a_variant_was_pretrained(store: Store) -> None:
+    pre = '"start.pretrain"={to="1ep", recipe={optimizer={weight_decay=0.02}}}'
+    again = '"start.pretrain.recipe.optimizer.lr"=0.3'
+    tuned = f'"recipe.optimizer.lr"=0.001, {pre}'
+    found = ran(to_final(SEEDED, f"variants={{as-tuned={{{tuned}}}, own={{{tuned}, {again}}}}}"), store)
+    told = [(row["variant"], row["lr"], row["weight_decay"]) for row in found["starts"]]
+    assert told == [("as-tuned", 0.001, 0.02), ("own", 0.3, 0.02)]
+    rates = [found.expansion.variants[name].sources[0][1].weights.rates().tolist() for name in ("as-tuned", "own")]
+    assert rates == [[0.001] * 5, [0.3] * 5]
 
 
 def test_a_pretraining_as_the_study_trains_is_the_training_of_the_study() -> None:

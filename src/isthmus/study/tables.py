@@ -66,7 +66,7 @@ def start_table(expansion: Expansion, store: Store) -> Table:
     """A row per seed: where its networks start, and how far a pre-training went.
 
     ``at`` is the place on the line from initial weights; where that is the top of a barrier ``rise`` is its rise, seen
-    on the part ``split`` of the data. ``steps`` and ``epochs`` are those of the pre-training,
+    on the part ``split`` of the data. ``lr``, ``weight_decay``, ``steps`` and ``epochs`` are those of the pre-training,
     ``until`` is the accuracy that it was to reach, ``reached`` whether it did.
     """
     rows = []
@@ -83,7 +83,9 @@ def start_table(expansion: Expansion, store: Store) -> Table:
         if before is not None:
             summary = _summary(store, source.weights.key)
             steps = summary.get("step")
-            row |= {"data": before.data.name, "steps": steps}
+            optimizer = before.recipe.optimizer
+            row |= {"data": before.data.name, "lr": optimizer.lr, "weight_decay": optimizer.weight_decay}
+            row["steps"] = steps
             row["epochs"] = None if steps is None else steps / before.per_epoch
             goal = before.until
             row |= {"until": None if goal is None else goal.accuracy, "reached": summary.get("reached")}
