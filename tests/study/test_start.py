@@ -114,8 +114,10 @@ def test_the_table_of_starts_says_by_which_rate_and_decay_a_variant_was_pretrain
     found = ran(to_final(SEEDED, f"variants={{as-tuned={{{tuned}}}, own={{{tuned}, {again}}}}}"), store)
     told = [(row["variant"], row["lr"], row["weight_decay"]) for row in found["starts"]]
     assert told == [("as-tuned", 0.001, 0.02), ("own", 0.3, 0.02)]
-    rates = [found.expansion.variants[name].sources[0][1].weights.rates().tolist() for name in ("as-tuned", "own")]
-    assert rates == [[0.001] * 5, [0.3] * 5]
+    for name, rate in (("as-tuned", 0.001), ("own", 0.3)):
+        ((_, source),) = found.expansion.variants[name].sources
+        assert isinstance(source.weights, Train)
+        assert source.weights.rates().tolist() == [rate] * 5
 
 
 def test_a_pretraining_as_the_study_trains_is_the_training_of_the_study() -> None:
