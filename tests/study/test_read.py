@@ -111,6 +111,9 @@ BAD: dict[str, tuple[str, ...]] = {
         "branch.differ: expected a stream that acts, found dropout, and mlp has no dropout: ",
     ),
     "choose={threshold=0.1}": ("choose: expected a rule of recipe.optimizer.by_block with blocks",),
+    "recipe.optimizer.by_block=[{blocks=['layer1'], factor=0}, {blocks=['*'], factor=0}]": (
+        "recipe.optimizer.by_block: expected something to train, found rules that freeze every parameter.",
+    ),
     "branch.noise=[4]": ("branch: expected one noise seed a child, 2 of them, found 1.",),
     "branch={at=['3ep'], to='3.5ep', every='1ep'}": (
         "branch.at.0: expected a k at least one branch.every = 1ep before the end branch.to = 3.5ep, found 3ep.",

@@ -68,6 +68,11 @@ def by_block(model: ModelSpec, recipe: Recipe) -> tuple[Recipe, list[str]]:
                 )
             globs += own
         found.append(rule.model_copy(update={"blocks": tuple(dict.fromkeys(globs))}))
+    named = [rule for rule in found if not isinstance(rule.blocks, str)]
+    acting = [next((rule for rule in named if matching(rule.blocks, [name])), None) for name in tensors]
+    if acting and all(rule is not None and not rule.factor for rule in acting):
+        told = "expected something to train, found rules that freeze every parameter."
+        problems.append(f"recipe.optimizer.by_block: {told}")
     optimizer = recipe.optimizer.model_copy(update={"by_block": tuple(found)})
     return recipe.model_copy(update={"optimizer": optimizer}), problems
 
