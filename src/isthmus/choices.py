@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from isthmus import curves
+from isthmus import curves, noise
 from isthmus.errors import BadInput, nearest
 from isthmus.importance import splits
 from isthmus.recipe import Recipe
@@ -29,13 +29,23 @@ def top(found: Numbers, *, offset: int = 0) -> float:
         raise BadInput("The path has no top: its loss is NaN at every point.")
     index = int(np.nanargmax(found["loss"])) + offset
     if not 0 <= index < len(found["alphas"]):
-        raise BadInput(f"There is no grid point {offset:+d} from the top of the path at index {index - offset}.")
+        raise BadInput(
+            f"There is no grid point {offset:+d} from the top of the path at index {index - offset}: take a smaller"
+            " offset, or leave out the seed of this path."
+        )
     return float(found["alphas"][index])
 
 
-def parts(found: Numbers, *, parts: int) -> list[list[int]]:
-    """The indices of so many equal parts by rank of the score, the easiest first."""
-    return [part.tolist() for part in splits(found["scores"], parts)]
+def parts(found: Numbers, *, parts: int, mixed: bool = False) -> list[list[int]]:
+    """The indices of so many equal parts by rank of the score, the easiest first.
+
+    Equal scores are in the order of the examples, which may be that of their classes; ``mixed``, in a fixed random one.
+    """
+    scores = np.asarray(found["scores"])
+    if not mixed:
+        return [part.tolist() for part in splits(scores, parts)]
+    order = noise.order(len(scores), "equal scores")
+    return [np.sort(order[part]).tolist() for part in splits(scores[order], parts)]
 
 
 def blocks(*found: Numbers, blocks: Sequence[tuple[str, Sequence[str]]], threshold: float) -> list[dict[str, Any]]:

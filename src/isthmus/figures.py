@@ -17,6 +17,7 @@ __all__ = ["draw"]
 
 _METRICS = (("loss", "loss (nats)"), ("error", "error rate (share)"))
 _DASHES: tuple[Any, ...] = ("--", ":", (0, (6, 1.5, 1, 1.5)), (0, (2, 1)))
+_BESIDE_CURVES = 8  # so many lines of a legend have room in a panel
 _BLOCKS = plots.CATEGORICAL[:-1]  # black is the whole network's
 
 
@@ -123,11 +124,17 @@ def _blocks(results: Results, folder: Path) -> list[Path]:
         if "variant" in found.columns:
             rows = [("", found.where(block="all"))]
             rows += [(name, own) for name, own in _by_variant(found).items() if len(own.groups("block")) > 1]
+        crowded = "variant" in found.columns and len(found.groups("variant")) > _BESIDE_CURVES
+        if crowded:
+            rows.insert(1, ("", Table.of([])))  # the place of the legend
         head = f"{results.study.name}: {path}, {split}"
         note = _note(results, results["paths"].where(path=path, split=split))
         figure, panels = plots.canvas(len(rows), 2, title=head, note=note)
         for place, axes in enumerate(panels):
             variant, own = rows[place // 2]
+            if not len(own):
+                axes.set_axis_off()
+                continue
             metric, name = _METRICS[place % 2]
             together = "variant" in own.columns and not variant
             for index, ((what,), curves) in enumerate(own.groups("variant" if together else "block").items()):
@@ -136,7 +143,10 @@ def _blocks(results: Results, folder: Path) -> list[Path]:
             first, _, second = path.partition("->")
             title = "whole network" if together and len(rows) > 1 else variant
             plots.label(axes, title, f"alpha (0: {first}, 1: {second})", name)
-        plots.legend(panels[0], title="variant" if "variant" in found.columns else "what moves")
+        if crowded:
+            plots.legend(panels[2], "upper left", "variant", columns=2, of=panels[0])
+        else:
+            plots.legend(panels[0], title="variant" if "variant" in found.columns else "what moves")
         _legends(panels[2::2], title="what moves")
         files += plots.save(figure, folder / f"path-{path.replace('->', '-to-')}-{_in_a_name(split)}")
     return files

@@ -121,12 +121,13 @@ def label(axes: Axes, title: str = "", x: str = "", y: str = "") -> None:
     axes.set_ylabel(y, fontsize=_TEXT, color=_INK)
 
 
-def legend(axes: Axes, place: str = "best", title: str | None = None, columns: int = 1) -> None:
-    """The legend of a panel, where anything in it has a label."""
-    if not axes.get_legend_handles_labels()[1]:
+def legend(axes: Axes, place: str = "best", title: str | None = None, columns: int = 1, of: Axes | None = None) -> None:
+    """The legend of a panel, or in it that of another (``of``), where anything there has a label."""
+    handles, texts = (of or axes).get_legend_handles_labels()
+    if not texts:
         return
     style = {"fontsize": _SMALL, "frameon": False, "handlelength": 1.8}
-    found = axes.legend(loc=cast(Any, place), title=title, ncols=columns, **style)
+    found = axes.legend(handles, texts, loc=cast(Any, place), title=title, ncols=columns, **style)
     found.get_title().set_fontsize(_SMALL)
 
 

@@ -364,7 +364,7 @@ def _squares(a: State, b: State, *, buffers: bool) -> dict[str, float]:
 
 
 def distance_by_block(
-    a: State, b: State, blocks: Mapping[str, Iterable[str]], *, buffers: bool = False
+    a: State, b: State, blocks: Mapping[str, Iterable[str]], relative: bool = False, *, buffers: bool = False
 ) -> dict[str, float]:
     """``||b - a||`` of each block; squared, they add up to the whole where the blocks partition it.
 
@@ -372,14 +372,17 @@ def distance_by_block(
         a: the state from which the distance is measured.
         b: the other state.
         blocks: tensor-name globs by the name of the block.
+        relative: divide by the norm of the block in ``a``. NaN where that norm is 0.
         buffers: count float buffers as well.
     """
     check_match(a, b)
     squares = _squares(a, b, buffers=buffers)
-    return {
-        block: math.sqrt(math.fsum(squares[name] for name in select(a, patterns) if name in squares))
-        for block, patterns in blocks.items()
-    }
+    counted = {block: [name for name in select(a, globs) if name in squares] for block, globs in blocks.items()}
+    apart = {block: math.sqrt(math.fsum(squares[name] for name in names)) for block, names in counted.items()}
+    if not relative:
+        return apart
+    scales = {block: math.sqrt(math.fsum(_square(a[name]) for name in names)) for block, names in counted.items()}
+    return {block: found / scales[block] if scales[block] else math.nan for block, found in apart.items()}
 
 
 def select(state: Mapping[str, object], patterns: str | Iterable[str]) -> tuple[str, ...]:

@@ -325,6 +325,9 @@ def test_distance_whole_and_by_block(store: Store) -> None:
     assert {name: summary[name] for name in wanted} == pytest.approx(wanted, rel=1e-12)
     by_block = {name: sum(squares[n] for n in found) ** 0.5 for name, found in blocks.items()}
     assert summary["blocks"] == pytest.approx(by_block, rel=1e-12)
+    sizes = {name: sum(float((a[n].double() ** 2).sum()) for n in found) ** 0.5 for name, found in blocks.items()}
+    relative = {name: apart / sizes[name] for name, apart in by_block.items()}
+    assert summary["relative_blocks"] == pytest.approx(relative, rel=1e-12)
 
 
 def by_hand(store: Store, networks: tuple[State, ...], where: Any) -> npt.NDArray[np.float64]:
@@ -373,7 +376,10 @@ def test_choices_of_the_top_of_a_path(store: Store) -> None:
     for offset in (-index - 1, len(grid) - index):
         with pytest.raises(BadInput) as caught:
             Workshop(store, Setting()).compute(top(offset))
-        assert str(caught.value) == f"There is no grid point {offset:+d} from the top of the path at index {index}."
+        assert str(caught.value) == (
+            f"There is no grid point {offset:+d} from the top of the path at index {index}: take a smaller offset, or"
+            " leave out the seed of this path."
+        )
     with pytest.raises(
         BadInput, match=r"^There is no rule 'tops'; did you mean \"top\"\? Known: blocks, splits, top\.$"
     ):

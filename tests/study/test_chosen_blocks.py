@@ -84,7 +84,7 @@ def test_the_rate_of_chosen_blocks_is_that_of_a_list_written_by_hand(store: Stor
     assert finals(chosen, store) == finals(by_hand, store)
     assert finals(chosen, store) != finals(ran(to_final(*SETS), store), store)
     (table, numbers) = chosen["chosen"], ("group", "threshold", "seeds")
-    assert table.columns == ("block", "rise", *numbers)
+    assert table.columns == ("block", "rise", *numbers, "split")
     assert table["block"] == list(BLOCKS)
     assert table["rise"] == pytest.approx([found[block] for block in BLOCKS], rel=1e-12)
     for row in table:
@@ -112,7 +112,7 @@ def test_where_no_block_or_every_block_shows_one_the_rule_applies_to_nothing_or_
     assert finals(none, store) == finals(ran(to_final(*SETS), store), store)
     assert none["chosen"]["group"] == ["no barrier"] * 3
     assert display.lines[-1] == (
-        "Chosen by a rise of 1e+06: blocks with barrier: none; blocks with no barrier: layer1, layer2, layer3;"
+        "Chosen by a rise of 1e+06 on test: blocks with barrier: none; blocks with no barrier: layer1, layer2, layer3;"
         " a rule for blocks with barrier applies to nothing."
     )
     ran(to_final(*SETS), store, display=display)
@@ -120,6 +120,10 @@ def test_where_no_block_or_every_block_shows_one_the_rule_applies_to_nothing_or_
     low = min(rises(store, "evaluate.alphas=9").values()) / 2
     every = ran(to_final(*SETS, listed(rules), f"choose={{threshold={low}, alphas=9}}"), store)
     assert every["chosen"]["group"] == ["barrier"] * 3
+    assert every["chosen"]["split"] == ["test"] * 3
+    on_train = ran(to_final(*SETS, listed(rules), "choose={threshold=1e6, on='train:60'}"), store, display=display)
+    assert on_train["chosen"]["split"] == ["train:60"] * 3
+    assert display.lines[-1].startswith("Chosen by a rise of 1e+06 on train:60: ")
     by_hand = ran(to_final(*SETS, listed([{"blocks": list(BLOCKS), "factor": 0.1}])), store)
     assert finals(every, store) == finals(by_hand, store)
 

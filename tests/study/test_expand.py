@@ -53,7 +53,7 @@ def test_pinned_keys_of_both_families() -> None:
 
 PINNED = {
     "branch": ("428e2ff9d2da", "75ad2ca1add7", "7b83be1aa3fe"),
-    "to final": ("3a2bced1b72d", "86a799f40970", "2b2b31ff6ea2"),
+    "to final": ("3a2bced1b72d", "f21aa2e76fc2", "7f7298567b1c"),
 }
 
 

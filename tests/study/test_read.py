@@ -107,6 +107,13 @@ BAD: dict[str, tuple[str, ...]] = {
     "branch.children=1": ("branch.children: expected a number of at least 2, found 1.",),
     "branch.differ=['ordre']": ('branch.differ.0: expected "order", "augmentation" or "dropout", found \'ordre\'.',),
     "branch.differ=['augmentation']": ("branch.differ: expected a stream that acts, found augmentation alone",),
+    "branch.differ=['dropout']": (
+        "branch.differ: expected a stream that acts, found dropout, and mlp has no dropout: ",
+    ),
+    "choose={threshold=0.1}": ("choose: expected a rule of recipe.optimizer.by_block with blocks",),
+    "recipe.optimizer.by_block=[{blocks=['layer1'], factor=0}, {blocks=['*'], factor=0}]": (
+        "recipe.optimizer.by_block: expected something to train, found rules that freeze every parameter.",
+    ),
     "branch.noise=[4]": ("branch: expected one noise seed a child, 2 of them, found 1.",),
     "branch={at=['3ep'], to='3.5ep', every='1ep'}": (
         "branch.at.0: expected a k at least one branch.every = 1ep before the end branch.to = 3.5ep, found 3ep.",
@@ -143,6 +150,18 @@ def test_what_is_wrong_with_a_field(text: str, tmp_path: Path) -> None:
             "train.blocks=['layer2', 'layer9']",
             "train.blocks.1: expected a block of mlp (layer1, layer2) or a part of one, found",
         ),
+        (
+            "train.blocks={head=['*bias'], all=['*']}",
+            'train.blocks: expected other names than "all", which is the whole',
+        ),
+        (
+            "train.blocks={head=['*bias'], x=[]}",
+            "train.blocks: expected at least one pattern for each name, found none",
+        ),
+        (
+            "train={to='1ep', paths=['initial->fresh'], blocks='all'}",
+            "train: expected a path with a final end beside blocks, found initial->fresh.",
+        ),
         ("train.blocks=[3]", "train.blocks.0: expected text, found 3."),
         ("train.until.accuracy=2", "train.until.accuracy: expected a number of at most 1, found 2."),
         (
@@ -154,6 +173,19 @@ def test_what_is_wrong_with_a_field(text: str, tmp_path: Path) -> None:
 def test_what_is_wrong_with_a_field_of_the_other_family(text: str, told: str) -> None:
     (problem,) = problems(TO_FINAL, text)
     assert problem.startswith(told)
+
+
+def test_what_is_wrong_with_a_model_is_told_once_where_its_blocks_are_wanted() -> None:
+    (problem,) = problems(TO_FINAL, "train.blocks=all", "model.width=3")
+    assert problem.startswith("model.width: Model mlp takes no argument 'width'.")
+    (problem,) = problems(TO_FINAL, "train.blocks=all", "model.name=mpl")
+    assert problem.startswith("model.name: There is no model named 'mpl'")
+
+
+def test_a_choice_that_only_variants_ask_for_is_asked_for() -> None:
+    rule = '{"recipe.optimizer.by_block" = [{blocks = "barrier", factor = 0.1}]}'
+    assert expand(to_final("choose.threshold=0.1", f"variants={{base={{}}, slow={rule}}}")).variants
+    assert problems(TO_FINAL, "choose.threshold=0.1", "variants={base={}}", "data.trian=4")[-1].startswith("choose: ")
 
 
 def test_a_family_is_guessed_to_tell_what_else_is_wrong() -> None:

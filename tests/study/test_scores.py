@@ -14,7 +14,7 @@ from safetensors.numpy import load
 from torch import Tensor, nn
 
 import isthmus
-from isthmus import datasets, models, noise, paths, study
+from isthmus import choices, datasets, models, noise, paths, study
 from isthmus.errors import BadInput, BadStudy
 from isthmus.execute import Setting
 from isthmus.execute.compute import Workshop
@@ -114,7 +114,8 @@ def test_scores_and_parts_are_those_of_their_definition(store: Store, score: str
     assert table["example"] == where.tolist()
     assert table["label"] == labels[where].tolist()
     np.testing.assert_allclose(table["score"], wanted, rtol=1e-5, atol=1e-6)  # float32 logits
-    order = np.argsort(table["score"], kind="stable")
+    mixed = noise.order(len(where), "equal scores") if score == "forgetting" else np.arange(len(where))
+    order = mixed[np.argsort(np.array(table["score"])[mixed], kind="stable")]
     parts = np.array_split(order, 3)
     assert [len(part) for part in parts] == ([64, 63, 63] if len(where) == 190 else [27, 27, 26])
     for index, (row, part) in enumerate(zip(found["splits"], parts, strict=True)):
@@ -125,6 +126,24 @@ def test_scores_and_parts_are_those_of_their_definition(store: Store, score: str
         assert row["mean"] == pytest.approx(own.mean(), rel=1e-12)
         assert [row[f"class_{label}"] for label in range(2)] == np.bincount(labels[where[part]]).tolist()
     assert score != "forgetting" or len(set(table["score"])) > 2
+
+
+def test_parts_of_equal_counts_are_no_classes_where_examples_lie_by_class() -> None:
+    found = {"scores": np.repeat([0.0, 2.0, 0.0, 2.0], 30)}  # two classes, one after the other
+    plain, mixed = (choices.choose("splits", found, {"parts": 4, **how}) for how in ({}, {"mixed": True}))
+    easy = [*range(30), *range(60, 90)]
+    assert plain[:2] == [easy[:30], easy[30:]]
+    assert sorted(mixed[0] + mixed[1]) == easy
+    assert sorted(index for part in mixed for index in part) == list(range(120))
+    assert all(8 <= sum(index < 60 for index in part) <= 22 for part in mixed)
+    assert [part == sorted(part) for part in mixed] == [True] * 4
+
+
+def test_counts_are_cut_in_a_mixed_order_and_scores_of_many_values_as_before() -> None:
+    for score, how in (("el2n", {"parts": 3}), ("grand", {"parts": 3}), ("forgetting", {"parts": 3, "mixed": True})):
+        choice = expand(branch(scored(score=score))).splits
+        assert choice is not None
+        assert choice.arguments == how
 
 
 def test_scores_lie_in_the_store_too(store: Store) -> None:

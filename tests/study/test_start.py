@@ -97,12 +97,27 @@ def test_a_study_goes_on_from_a_pretrained_network_at_step_0_on_its_own_schedule
             "start": "pretrain",
             "at": 1.0,
             "data": "spiral",
+            "lr": 0.1,
+            "weight_decay": 0.0,
             "steps": 15,
             "epochs": 3.0,
             "until": None,
             "reached": None,
         }
     ]
+
+
+def test_the_table_of_starts_says_by_which_rate_and_decay_a_variant_was_pretrained(store: Store) -> None:
+    pre = '"start.pretrain"={to="1ep", recipe={optimizer={weight_decay=0.02}}}'
+    again = '"start.pretrain.recipe.optimizer.lr"=0.3'
+    tuned = f'"recipe.optimizer.lr"=0.001, {pre}'
+    found = ran(to_final(SEEDED, f"variants={{as-tuned={{{tuned}}}, own={{{tuned}, {again}}}}}"), store)
+    told = [(row["variant"], row["lr"], row["weight_decay"]) for row in found["starts"]]
+    assert told == [("as-tuned", 0.001, 0.02), ("own", 0.3, 0.02)]
+    for name, rate in (("as-tuned", 0.001), ("own", 0.3)):
+        ((_, source),) = found.expansion.variants[name].sources
+        assert isinstance(source.weights, Train)
+        assert source.weights.rates().tolist() == [rate] * 5
 
 
 def test_a_pretraining_as_the_study_trains_is_the_training_of_the_study() -> None:
@@ -312,6 +327,9 @@ def test_a_start_at_the_top_of_a_barrier_and_beside_it(store: Store) -> None:
         found = ran(to_final(SEEDED, *HUMP, "train.to=1it", begin), store)
         (row,) = found["starts"]
         assert row["at"] == pytest.approx((top + offset) / 10, abs=1e-15)
+        losses = curve["loss"]
+        assert row["rise"] == max(losses[j] - losses[i] for j in range(11) for i in range(j)) > 0
+        assert row["split"] == "test"
         height = curve["loss"][top + offset]  # in another batch of points: single precision
         assert found["curves"].where(split="test", alpha=0.0)["loss"] == pytest.approx([height], rel=1e-6)
         (_, source) = found.expansion.sources[0]

@@ -57,5 +57,11 @@ def test_whole_networks_of_all_variants_are_in_one_panel_and_blocks_by_variant(
     many = Table.of({**row, "variant": f"v{i}"} for i in range(20) for row in curves)
     looks = Results(found.study, {**found.tables, "curves": many}, found.expansion, 0)
     figures.draw(looks, tmp_path)
-    lines_of = drawn["path-initial-to-final-test"].axes[0].get_lines()
+    whole, _, below, *_ = drawn["path-initial-to-final-test"].axes
+    lines_of = whole.get_lines()
+    legend = below.get_legend()  # twenty names have no room beside the curves
+    assert whole.get_legend() is None
+    assert not below.axison
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == [f"v{i}" for i in range(20)]
     assert len({(line.get_color(), str(line._dash_pattern)) for line in lines_of}) == 20  # type: ignore[attr-defined]

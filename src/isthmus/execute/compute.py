@@ -376,6 +376,7 @@ class Workshop:
         }
         if node.blocks:
             summary["blocks"] = weights.distance_by_block(a, b, node.blocks)
+            summary["relative_blocks"] = weights.distance_by_block(a, b, node.blocks, relative=True)
         return self._put_numbers(node, summary, {}, began)
 
     def _scores(self, node: Scores, began: float) -> Record:

@@ -14,7 +14,7 @@ from isthmus.errors import BadData, BadInput, UnknownName
 from isthmus.hashing import canonical
 from isthmus.nodes import DataRef, ModelRef
 from isthmus.recipe import Recipe
-from isthmus.study.model import DataSpec, ModelSpec
+from isthmus.study.model import BranchStudy, DataSpec, ModelSpec
 
 __all__ = [
     "augment_problems",
@@ -25,6 +25,7 @@ __all__ = [
     "model_problems",
     "model_ref",
     "section_problems",
+    "still_children",
 ]
 
 
@@ -67,6 +68,11 @@ def by_block(model: ModelSpec, recipe: Recipe) -> tuple[Recipe, list[str]]:
                 )
             globs += own
         found.append(rule.model_copy(update={"blocks": tuple(dict.fromkeys(globs))}))
+    named = [rule for rule in found if not isinstance(rule.blocks, str)]
+    acting = [next((rule for rule in named if matching(rule.blocks, [name])), None) for name in tensors]
+    if acting and all(rule is not None and not rule.factor for rule in acting):
+        told = "expected something to train, found rules that freeze every parameter."
+        problems.append(f"recipe.optimizer.by_block: {told}")
     optimizer = recipe.optimizer.model_copy(update={"by_block": tuple(found)})
     return recipe.model_copy(update={"optimizer": optimizer}), problems
 
@@ -116,6 +122,25 @@ def model_problems(spec: ModelSpec, data: DataRef | None, loss: str | None = Non
         alone = spec.arguments if origins.of(spec.name) == "ours" else {}
         return _one_by_one("model", build, alone) or [f"model: {error}"]
     return [] if data is None else _misfit(spec, model, data, loss)
+
+
+def still_children(study: BranchStudy) -> list[str]:
+    """Whether children differ in nothing, as the model draws nothing (this builds it, which loads torch).
+
+    Of other people's models nobody knows whether they draw.
+    """
+    branch = study.branch
+    idle = ["augmentation"] if "augmentation" in branch.differ and not study.recipe.augment.acts else []
+    if branch.disjoint or branch.trunk_is_child or set(branch.differ) != {"dropout", *idle}:
+        return []
+    modules = built(study.model)[0].modules() if origins.of(study.model.name) == "ours" else ()
+    if origins.of(study.model.name) != "ours" or any(getattr(module, "p", 0) for module in modules):
+        return []
+    found, more = " and ".join(branch.differ), " and recipe.augment augments nothing" if idle else ""
+    return [
+        f"branch.differ: expected a stream that acts, found {found}, and {study.model.name} has no dropout{more}: the"
+        " children would be one and the same network."
+    ]
 
 
 def _one_by_one(section: str, accept: Callable[..., Any], arguments: Mapping[str, Any]) -> list[str]:

@@ -84,9 +84,8 @@ def scored_parts(build: Builder, spec: ScoresSpec) -> tuple[Part, ...]:
     looks = list(range(build.per_epoch, to + 1, build.per_epoch)) if score.every_epoch else [to]
     networks = tuple(network for run in range(spec.runs) for network in _run(build, run, looks))
     loss = {"loss": build.recipe.loss} if score.read is None else {}
-    choice = Choose(
-        Scores(networks, build.data, part, spec.score, len(looks), **loss), "splits", {"parts": spec.splits}
-    )
+    how = {"parts": spec.splits} | ({"mixed": True} if score.every_epoch else {})  # counts are often equal
+    choice = Choose(Scores(networks, build.data, part, spec.score, len(looks), **loss), "splits", how)
     return tuple(replace(part, choice=choice, index=index) for index in range(spec.splits))
 
 

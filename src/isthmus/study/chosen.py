@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import load
 
-from isthmus.nodes import Choose, Scores
+from isthmus.nodes import Choose, PathMeasure, Scores
 from isthmus.store import Store
 from isthmus.study.requests import Expansion
 from isthmus.tables import Table
@@ -28,7 +28,10 @@ def chosen_tables(expansion: Expansion, store: Store) -> dict[str, Table]:
 
 
 def block_table(choice: Choose, store: Store) -> Table:
-    """A row per block: the rise of its loss in the base run, the mean over seeds, and what group that puts it into."""
+    """A row per block: the rise of its loss in the base run, the mean over seeds, and what group that puts it into.
+
+    ``split`` is the part of the data on which that was seen.
+    """
     threshold = choice.arguments["threshold"]
     rows = store.get(choice.key).summary["value"]
     seeds = len(choice.sources) // len(rows)
@@ -39,9 +42,16 @@ def block_table(choice: Choose, store: Store) -> Table:
             "group": "barrier" if row["barrier"] else "no barrier",
             "threshold": threshold,
             "seeds": seeds,
+            "split": _part(choice),
         }
         for row in rows
     )
+
+
+def _part(choice: Choose) -> str:
+    """The part of the data on which it was chosen."""
+    assert isinstance(choice.source, PathMeasure)
+    return str(choice.source.part)
 
 
 def told(expansion: Expansion, store: Store) -> Iterator[str]:
@@ -53,7 +63,7 @@ def told(expansion: Expansion, store: Store) -> Iterator[str]:
     sentence = "; ".join(f"blocks with {group}: {', '.join(names) or 'none'}" for group, names in groups.items())
     empty = [group for group, names in groups.items() if not names]
     note = f"; a rule for blocks with {empty[0]} applies to nothing" if empty else ""
-    yield f"Chosen by a rise of {table['threshold'][0]:g}: {sentence}{note}."
+    yield f"Chosen by a rise of {table['threshold'][0]:g} on {_part(expansion.chosen)}: {sentence}{note}."
 
 
 def split_table(expansion: Expansion, choice: Choose, store: Store) -> Table:

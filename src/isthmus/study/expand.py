@@ -11,7 +11,7 @@ from typing import Any
 from isthmus.errors import BadData, BadStudy
 from isthmus.study import fitting
 from isthmus.study.branching import branch_requests
-from isthmus.study.checking import augment_problems, by_block, data_ref, model_problems, model_ref
+from isthmus.study.checking import augment_problems, by_block, data_ref, model_problems, model_ref, still_children
 from isthmus.study.choosing import barrier_choice, scored_parts
 from isthmus.study.from_init import path_requests
 from isthmus.study.locating import Located, LookUp, locate
@@ -39,12 +39,13 @@ def expand(study: Study, *, data_root: str | Path | None = None, bf16: bool = Fa
     """
     look_up = _once(data_root)
     found = {name: _tried(partial(_expand, one, look_up, bf16)) for name, one in _each(study).items()}
+    unasked = _unasked(study)
+    if unasked or any(isinstance(one, BadStudy) for one in found.values()):
+        alone = _tried(partial(_expand, _alone(study), look_up, bf16)) if study.variants else found[""]
+        problems = {name: _problems(one, found[name]) for name, one in _each(study).items()}
+        raise BadStudy(_by_variant(problems, _problems(_alone(study), alone)) + unasked)
     if not study.variants:
         return _got(found[""])
-    if any(isinstance(one, BadStudy) for one in found.values()):
-        alone = _tried(partial(_expand, _alone(study), look_up, bf16))
-        problems = {name: _problems(one, found[name]) for name, one in _each(study).items()}
-        raise BadStudy(_by_variant(problems, _problems(_alone(study), alone)))
     return _joined({name: _got(one) for name, one in found.items()})
 
 
@@ -72,7 +73,21 @@ def _problems(study: Study, found: Expansion | BadStudy | BadData) -> list[str]:
         return [f"data: {found}"]
     before = found.sources[0][1].pretraining if found.sources else None
     problems = model_problems(study.model, found.data, study.recipe.loss)
+    if not problems and isinstance(study, BranchStudy):
+        problems = still_children(study)
     return problems + (before.problems() if before is not None else [])
+
+
+def _unasked(study: Study) -> list[str]:
+    """What is wrong with a choice of blocks that no rule asks for; variants may have the rule and the study not."""
+    each = _each(study).values()
+    asking = any(isinstance(rule.blocks, str) for one in each for rule in one.recipe.optimizer.by_block)
+    if asking or all(one.choose is None for one in each):
+        return []
+    return [
+        'choose: expected a rule of recipe.optimizer.by_block with blocks = "barrier" or "no barrier", which it is for,'
+        " found none; leave it out."
+    ]
 
 
 def _each(study: Study) -> Mapping[str, Study]:
@@ -169,7 +184,9 @@ def _expand(study: Study, look_up: LookUp, bf16: bool) -> Expansion:
             ground = Ground(data, per_epoch)
             return Expansion(tuple(requests), {"": ground}, tuple(sources), chosen=chosen, splits=splits)
     if not wrong:
-        problems = model_problems(study.model, data, recipe.loss) + problems
+        told = model_problems(study.model, data, recipe.loss)
+        once = {f"model: {text.partition(': ')[2]}" for text in told}  # what builds the model says so as well
+        problems = told + [text for text in problems if text not in once]
     if missing is not None and not problems:
         raise missing
     problems = [text for text in problems if not text.startswith(PATH) or text.removeprefix(PATH) not in problems]

@@ -29,13 +29,12 @@ def path_requests(build: Builder, study: InitToFinalStudy) -> Iterator[Request]:
             first, _, second = path.partition("->")
             ends = (states[first], states[second])
             labels = {"seed": seed, "path": path}
-            yield from build.line("paths", {**labels, "block": "all"}, PathSpec("line", ends))
-            if "final" not in (first, second):
-                continue
+            moving = blocks if "final" in (first, second) else {}
+            yield from build.line("paths", {**labels, "block": "all"}, PathSpec("line", ends), blocks=moving or None)
             rest = _rest(first, to.rest)
-            for block, patterns in blocks.items():
+            for block, patterns in moving.items():
                 spec = PathSpec("blocks", ends, patterns, "a" if rest == "a" else "b")
-                yield from build.line("paths", {**labels, "block": block}, spec)
+                yield from build.line("paths", {**labels, "block": block}, spec, blocks=blocks)
 
 
 def _rest(first: str, wanted: str) -> str:

@@ -222,7 +222,18 @@ class To(Spec):
     @field_validator("blocks")
     @classmethod
     def _each_once(cls, value: Any) -> Any:
+        if isinstance(value, Mapping):
+            if empty := [name for name, globs in value.items() if not globs]:
+                raise ValueError(f"expected at least one pattern for each name, found none for {empty[0]}")
+            if "all" in value:
+                raise ValueError('expected other names than "all", which is the whole network, found it')
         return distinct(value, "blocks") if isinstance(value, tuple) and value else value
+
+    @model_validator(mode="after")
+    def _moves(self) -> To:
+        if self.blocks and not any("final" in path for path in self.paths):
+            raise ValueError(f"expected a path with a final end beside blocks, found {', '.join(self.paths)}")
+        return self
 
 
 class Study(Spec):

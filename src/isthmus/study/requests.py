@@ -134,11 +134,17 @@ class Builder:
         )
 
     def line(
-        self, table: str, labels: Mapping[str, Any], path: PathSpec, *, distance: bool = True
+        self,
+        table: str,
+        labels: Mapping[str, Any],
+        path: PathSpec,
+        *,
+        distance: bool = True,
+        blocks: Mapping[str, tuple[str, ...]] | None = None,
     ) -> Iterator[Request]:
-        """The measurements of a path on every part of the data."""
+        """The measurements of a path on every part of the data; with the distance of its ends, of ``blocks`` too."""
         evaluate = self.study.evaluate
-        apart = Distance(path.ends[0], path.ends[-1]) if distance else None
+        apart = Distance(path.ends[0], path.ends[-1], blocks) if distance else None
         for part in (*evaluate.parts, *self.scored):
             measure = self.measure(path, part, evaluate.points if path.form != "point" else (0.0,))
             yield Request(table, {**labels, "split": str(part)}, measure, apart)

@@ -57,7 +57,7 @@ class ScoresSpec(Spec):
     these runs do not depend on those of the study, so that all replicates share the parts. ``score`` is ``el2n``,
     ``grand`` or ``forgetting`` (which looks at the end of each epoch up to ``at``); ``examples`` are those that are
     scored: all of the training set, or a fixed number of them (``"train:10000"``). Of ``splits`` parts the first
-    holds the easiest.
+    holds the easiest; where examples have equal counts, which of them it holds is drawn.
     """
 
     score: str = "el2n"

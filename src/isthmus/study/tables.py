@@ -9,6 +9,7 @@ from typing import Any
 
 from isthmus import curves
 from isthmus.errors import Damaged
+from isthmus.nodes import Choose, PathMeasure
 from isthmus.statistics import interval
 from isthmus.store import Store
 from isthmus.study.chosen import chosen_tables
@@ -64,7 +65,8 @@ def _of_variants(found: Mapping[str, Mapping[str, Table]]) -> dict[str, Table]:
 def start_table(expansion: Expansion, store: Store) -> Table:
     """A row per seed: where its networks start, and how far a pre-training went.
 
-    ``at`` is the place on the line from initial weights; ``steps`` and ``epochs`` are those of the pre-training,
+    ``at`` is the place on the line from initial weights; where that is the top of a barrier ``rise`` is its rise, seen
+    on the part ``split`` of the data. ``lr``, ``weight_decay``, ``steps`` and ``epochs`` are those of the pre-training,
     ``until`` is the accuracy that it was to reach, ``reached`` whether it did.
     """
     rows = []
@@ -73,10 +75,17 @@ def start_table(expansion: Expansion, store: Store) -> Table:
         row["start"] = "file" if before is None else "pretrain"
         at = source.at
         row["at"] = at if isinstance(at, float) else _summary(store, at.key).get("value")
+        if isinstance(at, Choose):
+            assert isinstance(at.source, PathMeasure)
+            seen = _summary(store, at.source.key)
+            row["split"] = str(at.source.part)
+            row["rise"] = curves.barrier(seen["alphas"], seen["loss"], "rise") if seen else None
         if before is not None:
             summary = _summary(store, source.weights.key)
             steps = summary.get("step")
-            row |= {"data": before.data.name, "steps": steps}
+            optimizer = before.recipe.optimizer
+            row |= {"data": before.data.name, "lr": optimizer.lr, "weight_decay": optimizer.weight_decay}
+            row["steps"] = steps
             row["epochs"] = None if steps is None else steps / before.per_epoch
             goal = before.until
             row |= {"until": None if goal is None else goal.accuracy, "reached": summary.get("reached")}
@@ -95,7 +104,8 @@ def _summary(store: Store, key: str) -> Mapping[str, Any]:
 def path_table(requests: Iterable[Request], store: Store, *, shapes: bool = False) -> Table:
     """A row per (labels, metric): the ends, every named barrier, distances, how differently the ends predict.
 
-    With ``shapes``, the shape label of the loss and the numbers behind it as well.
+    Distances are over parameters; where a block moves alone they are those of its own parameters. With ``shapes``, the
+    shape label of the loss and the numbers behind it as well.
     """
     rows = []
     for request in requests:
@@ -118,6 +128,9 @@ def _distances(request: Request, store: Store) -> dict[str, Any]:
     if request.distance is None:
         return {}
     summary = store.get(request.distance.key).summary
+    if request.measure.path.form == "blocks":
+        block = request.labels["block"]
+        return {"l2": summary["blocks"][block], "relative_distance": summary["relative_blocks"][block]}
     return {"l2": summary["l2"], "relative_distance": summary["relative"]}
 
 
