@@ -19,8 +19,9 @@ import numpy as np
 import pytest
 
 import small_mnist
-from isthmus import __version__, cli, papers
-from isthmus.errors import Interrupted, RunFailed
+from isthmus import __version__, cli, noise, papers, training
+from isthmus.errors import BadInput, Interrupted, RunFailed
+from isthmus.noise import Noise
 from isthmus.store import Store
 
 COMMANDS = ("run", "reproduce", "demo", "data", "models", "show", "forget", "verify")
@@ -255,6 +256,28 @@ def test_how_a_run_ends(
 ) -> None:
     monkeypatch.setattr("isthmus.study.run", run)
     refused(isthmus("run", "study.toml"), message, code=code)
+
+
+def test_what_there_is_of_a_run_that_failed_is_written(isthmus: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = isthmus("run", "study.toml", *HERE, "--set", "seeds=[4]", "--store", "other", "--out", "whole")
+    assert whole.code == 0
+    real, broken = training.train, Noise.of(noise.derive(3, "child", 1))
+
+    def train(*arguments: Any, **options: Any) -> Any:
+        if options["noise"] == broken:
+            raise BadInput("this child is not to be trained")
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(training, "train", train)
+    done = isthmus("run", "study.toml", *HERE, "--set", "seeds=[3, 4]", "--out", "partly")
+    assert done.code == 1
+    assert "results failed" in done.err
+    assert "this child is not to be trained" in done.err
+    assert Path("partly/pairs.csv").read_bytes() == Path("whole/pairs.csv").read_bytes()
+    monkeypatch.setattr(training, "train", real)
+    assert isthmus("run", "study.toml", *HERE, "--set", "seeds=[3, 4]", "--out", "partly").code == 0
+    seeds = {line.partition(",")[0] for line in Path("partly/pairs.csv").read_text().splitlines()[1:]}
+    assert seeds == {"3", "4"}
 
 
 def test_a_mistake_of_ours_is_not_hidden(isthmus: Call, monkeypatch: pytest.MonkeyPatch) -> None:

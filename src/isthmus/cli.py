@@ -17,7 +17,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from isthmus import __version__, cli_data
 from isthmus.cli_data import Data
-from isthmus.errors import BadInput, IsthmusError
+from isthmus.errors import BadInput, IsthmusError, RunFailed
 
 if TYPE_CHECKING:
     from isthmus.papers import Row
@@ -109,12 +109,19 @@ def run(study: Path, /, *, options: Options = _DEFAULT) -> None:
     from isthmus import figures
     from isthmus.redraw import draw_if_changed
 
-    folder = options.folder(found.name)
-    results = _compute(found, options)
-    files = results.to_csv(folder)
-    about = found.model_dump(mode="json")
-    files += draw_if_changed(folder, results.tables, lambda: figures.draw(results, folder), about)
-    _written(files, results, folder)
+    folder, about = options.folder(found.name), found.model_dump(mode="json")
+
+    def write(results: Results) -> None:
+        files = results.to_csv(folder)
+        files += draw_if_changed(folder, results.tables, lambda: figures.draw(results, folder), about)
+        _written(files, results, folder)
+
+    try:
+        write(_compute(found, options))
+    except RunFailed as error:
+        if error.results is not None:
+            write(error.results)  # of what there is
+        raise
 
 
 @app.command

@@ -110,7 +110,12 @@ class FetchFailed(IsthmusError):
 
 
 class RunFailed(IsthmusError):
-    """At least one node of a study failed; everything else was computed and kept."""
+    """At least one node of a study failed; everything else was computed and kept.
+
+    ``results`` are those of a study as far as they are there (:class:`isthmus.study.Results`), or None.
+    """
+
+    results: Any = None
 
 
 class Interrupted(IsthmusError):

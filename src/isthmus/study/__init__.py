@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from isthmus.errors import BadInput, RunFailed
+from isthmus.errors import BadInput, IsthmusError, RunFailed
 from isthmus.execute import Display, Setting, executor
 from isthmus.graph import Plan, plan, stale
 from isthmus.store import Record, Store
@@ -31,7 +32,7 @@ from isthmus.study.model import (
 )
 from isthmus.study.provenance import provenance_table, shortfalls, standing
 from isthmus.study.read import from_mapping, load, variants
-from isthmus.study.requests import Expansion
+from isthmus.study.requests import Expansion, present
 from isthmus.study.tables import tables
 from isthmus.tables import Table, write_tables
 
@@ -156,24 +157,35 @@ def run(
 
     Raises:
         BadStudy: the study has problems: all of them, a sentence each.
-        RunFailed: some results failed; all others are kept.
+        RunFailed: some results failed; all others are kept, and its ``results`` are the tables of what there is.
         Interrupted: stopped on request; run again to go on.
     """
     store = store if isinstance(store, Store) else Store(store)
     expansion, found = prepare(study, store, data_root=data_root, device=device)
     setting = Setting(workers, threads, device, None if data_root is None else str(data_root))
-    computed = len(found.pending)
-    if recompute:
-        computed = _recompute(expansion, store, setting, display or _Silent())
-    else:
-        executor("local")(found, store, setting, display or _Silent())
+    display, computed = display or _Silent(), len(found.pending)
+    try:
+        if recompute:
+            computed = _recompute(expansion, store, setting, display)
+        else:
+            executor("local")(found, store, setting, display)
+    except RunFailed as error:
+        there = present(expansion, store)
+        with contextlib.suppress(IsthmusError):  # what failed is to be told, not what follows from it
+            error.results = _results(study, there, store, computed, display) if there.requests else None
+        raise
+    return _results(study, expansion, store, computed, display)
+
+
+def _results(study: Study, expansion: Expansion, store: Store, computed: int, display: Display) -> Results:
+    """The tables of what was measured, and what has to be said about it."""
     for name, one in (expansion.variants or {"": expansion}).items():
         for sentence in told(one, store):
-            (display or _Silent()).say(f"{name}: {sentence}" if name else sentence)
+            display.say(f"{name}: {sentence}" if name else sentence)
     records = standing(expansion.targets, store)
     found_tables = tables(expansion, store) | {"provenance": provenance_table(records)}
     for sentence in shortfalls(expansion.targets, store):
-        (display or _Silent()).say(sentence)
+        display.say(sentence)
     return Results(study, found_tables, expansion, computed, _parameters(expansion, records))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from isthmus import noise
@@ -12,10 +12,11 @@ from isthmus.nodes import Choose, DataRef, Distance, Init, ModelRef, Node, Part,
 from isthmus.noise import Noise
 from isthmus.recipe import Recipe
 from isthmus.spec import Duration
+from isthmus.store import Store
 from isthmus.study.model import Study
 from isthmus.study.starting import Source, Starting
 
-__all__ = ["Builder", "Expansion", "Ground", "Request", "labelled"]
+__all__ = ["Builder", "Expansion", "Ground", "Request", "labelled", "present"]
 
 T = TypeVar("T")
 
@@ -94,6 +95,25 @@ class Expansion:
         found = [node for request in self.requests for node in request.nodes]
         found += [self.chosen] if self.chosen else []
         return found + ([self.splits, self.splits.source] if self.splits else [])
+
+
+def present(expansion: Expansion, store: Store) -> Expansion:
+    """What of an expansion a store has: requests and choices of which every node is there."""
+    if expansion.variants:
+        parts = {name: present(one, store) for name, one in expansion.variants.items()}
+        requests = tuple(r for r in expansion.requests if all(store.has(node.key) for node in r.nodes))
+        return replace(expansion, requests=requests, variants=parts)
+    return replace(
+        expansion,
+        requests=tuple(r for r in expansion.requests if all(store.has(node.key) for node in r.nodes)),
+        chosen=_there(expansion.chosen, store),
+        splits=_there(expansion.splits, store),
+    )
+
+
+def _there(choice: Choose | None, store: Store) -> Choose | None:
+    nodes = () if choice is None else (choice, *choice.parents())
+    return choice if all(store.has(node.key) for node in nodes) else None
 
 
 @dataclass
