@@ -19,7 +19,10 @@ from torch import Tensor, nn
 
 from isthmus import losses
 
-__all__ = ["Stack", "same_bits", "stackable"]
+__all__ = ["LARGEST", "Stack", "same_bits", "stackable"]
+
+LARGEST = 200_000
+"""Parameters above which nothing is stacked: a larger network's step is arithmetic, and a stack only takes memory."""
 
 _ALIGNED = 16  # floats in 64 bytes, at multiples of which torch places what it allocates
 _aten: Any = torch.ops.aten
@@ -31,7 +34,7 @@ Op = Callable[..., None]
 
 
 def stackable(model: nn.Module, inputs: Tensor | None = None) -> bool:
-    """Whether it is a plain sequence of affine layers and elementwise functions, all of it trained in float32.
+    """Whether it is a small plain sequence of affine layers and elementwise functions, all of it trained in float32.
 
     With ``inputs``, whether it also takes these, flattened to a row an example.
     """
@@ -39,7 +42,7 @@ def stackable(model: nn.Module, inputs: Tensor | None = None) -> bool:
     parameters = [p for child in children if type(child) is nn.Linear for p in child.parameters()]
     return (
         type(model) is nn.Sequential
-        and bool(parameters)
+        and 0 < sum(parameter.numel() for parameter in parameters) <= LARGEST
         and all(type(child) in (nn.Flatten, nn.Linear, nn.Identity, *_ELEMENTWISE) for child in children)
         and all(not _altered(module) for module in model.modules())
         and all((c.start_dim, c.end_dim) == (1, -1) for c in children if isinstance(c, nn.Flatten))
@@ -344,7 +347,7 @@ class _Plan:
     @torch.no_grad()
     def _tried(self, op: Op, *operands: Tensor, out: Tensor) -> Op:
         alone, wanted = functools.partial(_in_own_memory, op), torch.empty_like(out)
-        ways = [op, functools.partial(_one_by_one, op)]
+        ways: list[Op] = [op, functools.partial(_one_by_one, op)]
         for _ in range(_TRIES):
             made_up = [self._like(operand) for operand in operands]
             alone(*made_up, out=wanted)
@@ -359,14 +362,13 @@ class _Plan:
     def _loss(self, name: str, outputs: Tensor, targets: Tensor) -> Callable[..., None]:
         """How the loss is computed: at once for classes and single logits, if that has the bits of each alone."""
         one_by_one = functools.partial(_loss_of_each, name)
-        classes = targets.ndim == 2 and not targets.is_floating_point()
-        if not (
-            classes
-            if name == "cross_entropy"
-            else outputs.shape[2] == 1 and targets.numel() == outputs[:, :, 0].numel()
-        ):
+        together: Callable[..., None]
+        if name == "cross_entropy":
+            together, fits = _cross_entropy, targets.ndim == 2 and not targets.is_floating_point()
+        else:
+            together, fits = _binary_cross_entropy, outputs.shape[2] == 1 and targets.numel() == outputs.numel()
+        if not fits:
             return one_by_one
-        together = _cross_entropy if name == "cross_entropy" else _binary_cross_entropy
         wanted, slopes = torch.empty_like(self.losses), torch.empty_like(self.gradient)
         for _ in range(_TRIES):
             made_up = self._like(outputs)

@@ -45,7 +45,7 @@ def roots(store: Store, *nodes: Train) -> Store:
 def together(store: Store, *nodes: Node, save_every: float = 1e9, **options: Any) -> Outcomes:
     found: Outcomes = {}
     workshop = Workshop(store, Setting(workers=0, threads=1, save_every=save_every), **options)
-    workshop.compute_together(nodes, lambda node, outcome: found.setdefault(node.key, outcome) and None)
+    workshop.compute_together(nodes, lambda node, outcome: found.update({node.key: outcome}))
     return found
 
 
@@ -83,7 +83,8 @@ def test_records_are_those_of_each_alone(stores: tuple[Store, Store], counts: li
     found = together(roots(here, *nodes), *nodes)
     assert set(found) == {node.key for node in nodes}
     assert counts == [4] * STOP
-    for node in roots(there, *nodes) and nodes:
+    roots(there, *nodes)
+    for node in nodes:
         Workshop(there, Setting()).compute(node)
     same(here, there, *nodes)
     assert digests(here) == digests(there)
@@ -130,7 +131,8 @@ def test_stopped_at_any_moment_all_are_saved_and_go_on_with_the_same_bits(
         assert store.get(node.at(step).key).made["together"] == 3
     again = together(store, *nodes)
     assert all(isinstance(outcome, Record) for outcome in again.values())
-    for node in roots(there, *nodes) and nodes:
+    roots(there, *nodes)
+    for node in nodes:
         Workshop(there, Setting()).compute(node)
     assert all(store.get(node.key).digest == there.get(node.key).digest for node in nodes)
     assert store.verify() == []
@@ -206,7 +208,7 @@ def test_the_ready_ones_are_divided_evenly(tmp_path: Path, count: int, workers: 
 
 
 def test_only_what_is_alike_and_stacks_goes_together(tmp_path: Path) -> None:
-    pairs = [[trained(stop + seed, stop) for seed in range(2)] for stop in (60, 61)]
+    pairs = [[trained(10 * stop + seed, stop) for seed in range(2)] for stop in (60, 61)]
     nodes = [*pairs[0], *pairs[1]]
     nodes += [trained(seed, 60, recipe={"weight_decay": 0.1}) for seed in range(2)]
     assert taken(Store(tmp_path), nodes, workers=1) == [2, 2, 2]
@@ -253,7 +255,8 @@ def test_processes_hand_over_each_by_itself(stores: tuple[Store, Store], monkeyp
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds its workers through /proc")
 def test_those_whose_process_died_are_tried_again_one_by_one(tmp_path: Path) -> None:
     nodes = [trained(seed, 600) for seed in range(3)]
-    store, killed = Store(tmp_path), []
+    store = Store(tmp_path)
+    killed: list[str] = []
 
     def kill(key: str) -> None:
         if not killed and key in {node.key for node in nodes}:

@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from isthmus import models, stacking, together
+from isthmus import models, optimizers, stacking, together
 from isthmus.errors import BadData, BadInput
 from isthmus.examples import Examples
 from isthmus.execute.local import STACKED
@@ -218,7 +218,11 @@ def test_each_is_watched_by_its_own() -> None:
 
     def watchers(seen: list[Any]) -> list[dict[str, Any]]:
         def watch(index: int, at: int) -> Callable[[int], bool]:
-            return lambda step: (seen.append((index, step)), step == at)[1]
+            def told(step: int) -> bool:
+                seen.append((index, step))
+                return step == at
+
+            return told
 
         def each_epoch(index: int, at: int) -> Any:
             def told(step: int, losses: Any, here: Callable[[], NetworkState]) -> bool:
@@ -319,7 +323,7 @@ def test_a_step_with_other_bits_is_found_and_taken_back(what: str, monkeypatch: 
 
     monkeypatch.setattr(Stack, "__call__", off)
     if what == "optimiser":
-        join = together.optimizers.join
+        join = optimizers.join
         decay = {"sgd": 0.01}
 
         def wrong(spec: Any, own: Any) -> Any:
@@ -328,7 +332,7 @@ def test_a_step_with_other_bits_is_found_and_taken_back(what: str, monkeypatch: 
                 group["weight_decay"] = decay["sgd"]
             return found
 
-        monkeypatch.setattr(together.optimizers, "join", wrong)
+        monkeypatch.setattr(optimizers, "join", wrong)
     check(*both(starts(3), recipe(optimizer=OPTIMIZERS["adam"]), 20))
     assert tried == [15, 6]  # once with each size of batch, and never again
 
@@ -371,7 +375,7 @@ def tied() -> nn.Module:
 
 def patched() -> nn.Module:
     model = network(3)
-    model[2].forward = lambda x: x * 2  # type: ignore[index, assignment]
+    model[2].forward = lambda x: x * 2  # type: ignore[index]
     return model
 
 
@@ -387,13 +391,13 @@ def frozen() -> nn.Module:
 
 def transposed() -> nn.Module:
     model = network(3)
-    model[1].weight.data = model[1].weight.data.t().contiguous().t()  # type: ignore[index, union-attr]
+    model[1].weight.data = model[1].weight.data.t().contiguous().t()  # type: ignore[index]
     return model
 
 
 def listening() -> nn.Module:
     model = network(3)
-    next(model.parameters()).register_hook(lambda gradient: gradient)
+    next(model.parameters()).register_hook(lambda gradient: gradient)  # type: ignore[no-untyped-call]
     return model
 
 
@@ -410,6 +414,7 @@ NOT: dict[str, Callable[[], nn.Module]] = {
     "dropout": lambda: nn.Sequential(nn.Linear(6, 4), nn.Dropout(0.1), nn.Linear(4, 3)),
     "double": lambda: network(3).double(),
     "part flattened": lambda: nn.Sequential(nn.Flatten(0), nn.Linear(6, 4)),
+    "large": lambda: nn.Sequential(nn.Linear(447, 447), nn.ReLU(), nn.Linear(447, 2)),
     "no parameters": lambda: nn.Sequential(nn.Flatten(), nn.ReLU()),
     "no sequence": lambda: nn.Linear(6, 3),
     "parametrised": lambda: make("parametrised", 3),

@@ -51,6 +51,7 @@ from isthmus.nodes import (
 )
 from isthmus.recipe import Recipe
 from isthmus.results import PathResult
+from isthmus.stacking import stackable
 from isthmus.store import Record, Store, join_ancestries
 
 __all__ = ["Stopped", "Workshop"]
@@ -159,11 +160,13 @@ class Workshop:
                 alone.append(node)
                 continue
             try:
-                flight = Flight(self, node, time.perf_counter())
+                if stackable(self.skeleton(node.model)):
+                    flight = Flight(self, node, time.perf_counter())
+                    groups.setdefault((node.likeness, flight.start), []).append(flight)
+                else:
+                    alone.append(node)
             except Exception as error:
                 ended(node, error)
-                continue
-            groups.setdefault((node.likeness, flight.start), []).append(flight)
         for flights in groups.values():
             together = [flight for flight in flights if not flight.reached]
             alone += [flight.node for flight in flights if flight.reached]

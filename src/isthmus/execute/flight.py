@@ -137,7 +137,7 @@ class _Formation:
             Replica(flight.state, flight.node.noise, self._watch(flight), flight.each_epoch, self._ended(flight))
             for flight in self.flights
         ]
-        ends = {"start": first.start, "stop": first.node.stop, "device": self.workshop.device}
+        ends: dict[str, Any] = {"start": first.start, "stop": first.node.stop, "device": self.workshop.device}
         if not stacks(replicas, common["recipe"], common["data"], model=common["model"], **ends):
             return
         for flight in self.flights:
