@@ -31,7 +31,7 @@ from isthmus.training import Course, EachEpoch, Log, Run, Watch, judges, resolve
 __all__ = ["LEAST", "Replica", "stacks", "train_together"]
 
 LEAST = 50
-"""Steps below which nothing is stacked: what is tried at the beginning costs each replica about as many."""
+"""Steps below which nothing is stacked: what is tried at the beginning costs each replica about twenty."""
 
 
 @dataclass(frozen=True)
