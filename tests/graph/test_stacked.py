@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -80,8 +81,12 @@ def stores(tmp_path: Path) -> tuple[Store, Store]:
 def test_records_are_those_of_each_alone(stores: tuple[Store, Store], counts: list[int]) -> None:
     here, there = stores
     nodes = [trained(seed) for seed in range(4)]
-    found = together(roots(here, *nodes), *nodes)
+    roots(here, *nodes)
+    began = time.perf_counter()
+    found = together(here, *nodes)
+    passed = time.perf_counter() - began
     assert set(found) == {node.key for node in nodes}
+    assert sum(here.get(node.key).made["seconds"] for node in nodes) <= passed + 0.002  # each is rounded to 1 ms
     assert counts == [4] * STOP
     roots(there, *nodes)
     for node in nodes:
