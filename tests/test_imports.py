@@ -26,7 +26,7 @@ LAYERS = (
     {"downloads"},
     {
         *("generators", "examples", "losses", "networks", "normalisation", "firstlayer", "optimizers", "reuse"),
-        *("capture", "devices"),
+        *("capture", "devices", "stacking", "together"),
         *("training", "merging", "alignment", "evaluation", "importance", "gradients"),
     },
     {"nodes", "graph", "store", "choices", "execute"},
@@ -47,7 +47,11 @@ TORCH_FREE = {
     *("claims", "plots", "redraw", "figures", "papers", "report", "demo", "display", "cli", "cli_data", "__main__"),
     "",  # the package itself
 }
-COMPUTES = {"execute.compute", "execute.worker"}  # the parts of a free package that run in worker processes
+COMPUTES = {
+    "execute.compute",
+    "execute.flight",
+    "execute.worker",
+}  # the parts of a free package that run in worker processes
 HEAVY = {"torch", "scipy", "matplotlib", "pandas"}
 
 

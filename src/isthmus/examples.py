@@ -92,7 +92,7 @@ class Examples:
 
     def batch(self, where: slice | Tensor, augmenter: Augmenter | None = None) -> tuple[Tensor, Tensor]:
         """Inputs ready for a network (cut, augmented, normalised) and targets, in memory of their own."""
-        inputs, targets = self.inputs[where], self.targets[where]
+        inputs, targets = _rows(self.inputs, where), _rows(self.targets, where)
         if augmenter is not None:
             inputs = augmenter(inputs, where)
         if isinstance(where, slice):  # a view of what the caller handed in
@@ -121,6 +121,18 @@ class Examples:
         mean = torch.tensor(self.mean, dtype=torch.float64, device=device)
         std = torch.tensor(self.std, dtype=torch.float64, device=device)
         return (1 / (255.0 * std)).float().view(shape), (mean / std).float().view(shape)
+
+
+def _rows(whole: Tensor, where: slice | Tensor) -> Tensor:
+    """``whole[where]``; on a CPU whole rows are copied, which is many times faster than entry by entry."""
+    if (
+        isinstance(where, Tensor)
+        and whole.device.type == "cpu"
+        and whole.is_contiguous()
+        and where.dtype == torch.int64
+    ):
+        return whole.index_select(0, where)
+    return whole[where]
 
 
 def _tensor(part: Any, name: str) -> Tensor:

@@ -6,7 +6,7 @@ so it is deterministic, and several times faster than a loop over tensors for sm
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from isthmus.errors import BadInput
 from isthmus.recipe import Optimizer
 
-__all__ = ["buffers", "build", "fill_gaps", "restore"]
+__all__ = ["buffers", "build", "fill_gaps", "join", "restore", "set_rate", "slot_names"]
 
 
 def build(
@@ -31,8 +31,31 @@ def build(
     """
     groups = _groups(spec, names)
     optimizer = _optimizer(spec, groups, fused=_fusible(p for group in groups for p in group["params"]))
-    restore(optimizer, names, state, _slots(spec))
+    restore(optimizer, names, state, slot_names(spec))
     return optimizer
+
+
+def join(spec: Optimizer, own: Sequence[torch.optim.Optimizer]) -> torch.optim.Optimizer:
+    """One optimiser over the parameters of several of this recipe, which all have the same groups.
+
+    Their buffers are its buffers: from then on each of them may take a step of its own as well.
+    """
+    groups = [
+        {**parts[0], "params": [parameter for part in parts for parameter in part["params"]]}
+        for parts in zip(*(optimizer.param_groups for optimizer in own), strict=True)
+    ]
+    joined = _optimizer(spec, groups, fused=bool(own[0].defaults["fused"]))
+    for optimizer in own:
+        joined.state.update(optimizer.state)
+    for optimizer in own:
+        optimizer.state = joined.state
+    return joined
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Set the learning rate of each group to its factor of this one."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group["factor"]
 
 
 def buffers(optimizer: torch.optim.Optimizer, names: Mapping[str, nn.Parameter]) -> dict[str, dict[str, Tensor]]:
@@ -112,7 +135,7 @@ def _optimizer(spec: Optimizer, parameters: list[dict[str, Any]], *, fused: bool
     return kind(parameters, lr=spec.lr, betas=spec.betas, eps=spec.eps, weight_decay=spec.weight_decay, fused=fused)
 
 
-def _slots(spec: Optimizer) -> set[str]:
+def slot_names(spec: Optimizer) -> set[str]:
     """What the optimiser keeps for a parameter that it has updated."""
     if spec.name == "sgd":
         return {"momentum_buffer"} if spec.momentum else set()

@@ -43,7 +43,7 @@ class Record:
         parents: digests of the values it was computed from, by key.
         ancestry: digests of every state that it descends from, by key, parents included.
         summary: the numbers that tables need, as JSON values.
-        made: by what: versions, device, threads, seconds, date.
+        made: by what: versions, device, threads, seconds (its share, if ``together`` with so many), date.
         blob: the file with its arrays, the digest and number of its bytes; None without arrays.
     """
 

@@ -31,7 +31,7 @@ from isthmus.noise import Noise
 from isthmus.recipe import Recipe, Until
 from isthmus.weights import Weights
 
-__all__ = ["EachEpoch", "Log", "Watch", "accuracy", "train"]
+__all__ = ["Course", "EachEpoch", "Log", "Run", "Watch", "accuracy", "judges", "resolve_rates", "train"]
 
 Losses = npt.NDArray[np.float32]
 Watch = Callable[[int], bool]
@@ -105,30 +105,81 @@ def train(
         raise BadInput(f"The state must be one such as NetworkState.of(model), found {type(state).__name__}.")
     if start != state.step or stop < start:
         raise BadInput(f"Training starts at the state's step {state.step} and ends later, found {start} -> {stop}.")
-    run = _Run(state, recipe, Examples.of(data), noise, model, torch.device(device))
-    if until and until.on == "test" and test_data is None:
-        raise BadInput('Training until an accuracy on="test" needs test_data, a pair (inputs, labels).')
-    rates = recipe.rates(start, stop, run.steps_per_epoch) if rates is None else np.asarray(rates, dtype=np.float64)
-    if rates.shape != (stop - start,):
-        raise BadInput(f"Training from {start} to {stop} needs {stop - start} rates, found shape {rates.shape}.")
-    began, reached, stopped = time.perf_counter(), None if until is None else False, False
-    noted = _Losses()
-    judged = Examples.of(test_data if until and until.on == "test" else data).to(run.device) if until else None
+    run = Run(state, recipe, Examples.of(data), noise, model, torch.device(device))
+    rates = resolve_rates(rates, recipe, start, stop, run.steps_per_epoch)
+    course = Course(run, start, stop, until, judges(until, data, test_data, run.device), watch, each_epoch)
     without_callers = torch.autocast(run.device.type, enabled=False)  # it would act on backward passes
     with generators.forked(run.device), deterministic(run.device, tf32=recipe.precision == "tf32"), without_callers:
         for step, rate in enumerate(rates.tolist(), start=start):
-            noted.add(run.step(step, rate))
-            at_end = (step + 1) % run.steps_per_epoch == 0
-            if until is not None and judged is not None and at_end:
-                reached = accuracy(run.model, judged) >= until.accuracy
-                run.model.train()
-            stopped = bool(watch and watch(step + 1)) and step + 1 < stop
-            if each_epoch is not None and at_end and not (stopped or reached) and step + 1 < stop:
-                stopped = each_epoch(step + 1, noted.values(), functools.partial(run.state, step + 1))
-            if stopped or reached:
+            if not course.goes_on(run.step(step, rate)):
                 break
-    log = Log(noted.values(), time.perf_counter() - began, run.seen, stopped, reached)
-    return run.state(start + len(log.losses)), log
+    return course.end()
+
+
+def resolve_rates(
+    rates: npt.NDArray[np.float64] | None, recipe: Recipe, start: int, stop: int, steps_per_epoch: int
+) -> npt.NDArray[np.float64]:
+    """The learning rate of each step of [start, stop): those given, else the recipe's.
+
+    Raises:
+        BadInput: another number of them.
+    """
+    rates = recipe.rates(start, stop, steps_per_epoch) if rates is None else np.asarray(rates, dtype=np.float64)
+    if rates.shape != (stop - start,):
+        raise BadInput(f"Training from {start} to {stop} needs {stop - start} rates, found shape {rates.shape}.")
+    return rates
+
+
+def judges(until: Until | None, data: Any, test_data: Any, device: torch.device) -> Examples | None:
+    """The examples that ``until`` looks at, on the device; None without one.
+
+    Raises:
+        BadInput: it looks at test examples and there are none.
+    """
+    if until is None:
+        return None
+    if until.on == "test" and test_data is None:
+        raise BadInput('Training until an accuracy on="test" needs test_data, a pair (inputs, labels).')
+    return Examples.of(test_data if until.on == "test" else data).to(device)
+
+
+class Course:
+    """A run from ``start`` on: what it noted, and whether it has come to its end."""
+
+    def __init__(
+        self,
+        run: Run,
+        start: int,
+        stop: int,
+        until: Until | None = None,
+        judged: Examples | None = None,
+        watch: Watch | None = None,
+        each_epoch: EachEpoch | None = None,
+    ) -> None:
+        self.run, self.step, self.stop = run, start, stop
+        self.until, self.judged, self.watch, self.each_epoch = until, judged, watch, each_epoch
+        self.noted = _Losses()
+        self.began, self.stopped, self.reached = time.perf_counter(), False, None if until is None else False
+
+    def goes_on(self, loss: Tensor) -> bool:
+        """Note the loss of the step that was just taken; whether another one is to follow."""
+        self.noted.add(loss)
+        self.step += 1
+        last, at_end = self.step == self.stop, self.step % self.run.steps_per_epoch == 0
+        if self.until is not None and self.judged is not None and at_end:
+            self.reached = accuracy(self.run.model, self.judged) >= self.until.accuracy
+            self.run.model.train()
+        self.stopped = bool(self.watch and self.watch(self.step)) and not last
+        if self.each_epoch is not None and at_end and not (self.stopped or self.reached or last):
+            here = functools.partial(self.run.state, self.step)
+            self.stopped = self.each_epoch(self.step, self.noted.values(), here)
+        return not (self.stopped or self.reached or last)
+
+    def end(self, seconds: float | None = None) -> tuple[NetworkState, Log]:
+        """The state as it stands and the log; ``seconds`` are those since it began unless they are given."""
+        seconds = time.perf_counter() - self.began if seconds is None else seconds
+        log = Log(self.noted.values(), seconds, self.run.seen, self.stopped, self.reached)
+        return self.run.state(self.step), log
 
 
 class _Losses:
@@ -148,7 +199,7 @@ class _Losses:
         return np.concatenate(self.known) if self.known else np.zeros(0, np.float32)
 
 
-class _Run:
+class Run:
     """A private copy of the model with its optimiser, at a step."""
 
     def __init__(
@@ -185,18 +236,27 @@ class _Run:
 
     def step(self, step: int, rate: float) -> Tensor:
         """One optimiser step; the loss of its batch before the update."""
-        epoch, position = divmod(step, self.steps_per_epoch)
-        if epoch != self.epoch:
-            self._enter(epoch)
-        size = self.recipe.batch_size
-        where = self.order[position * size : (position + 1) * size]
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate * group["factor"]
+        where = self.batch(step)
+        optimizers.set_rate(self.optimizer, rate)
         loss = self.gradients(where, self.noise.dropout_seed(step))
         optimizers.fill_gaps(self.optimizer)
         self.optimizer.step()
         self.seen += len(where)
         return loss
+
+    def batch(self, step: int) -> Tensor:
+        """The indices of the examples of a step."""
+        epoch, position = divmod(step, self.steps_per_epoch)
+        if epoch != self.epoch:
+            self._enter(epoch)
+        size = self.recipe.batch_size
+        return self.order[position * size : (position + 1) * size]
+
+    def restore(self, state: NetworkState) -> None:
+        """Go back to a state that this run was in."""
+        load_into(self.model, state.weights)
+        wanted = optimizers.slot_names(self.recipe.optimizer)
+        optimizers.restore(self.optimizer, self.names, state.optimizer, wanted)
 
     def _gradients(self, where: Tensor) -> Tensor:
         """The loss of the examples at these indices; its gradients go into the parameters."""

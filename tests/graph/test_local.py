@@ -101,7 +101,7 @@ def to(stop: int, start: State = INIT, seed: int = 5, **changes: Any) -> State:
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds its workers through /proc")
 def test_a_worker_that_is_killed_and_a_node_that_fails_cost_what_needs_them_and_no_more(tmp_path: Path) -> None:
-    a, b, bad = to(300), to(300, seed=6), to(4, loss="binary_cross_entropy")  # 300 steps are long enough to be hit
+    a, b, bad = to(300), to(301, seed=6), to(4, loss="binary_cross_entropy")  # 300 steps are long enough to be hit
     apart, worse = Distance(a, b), to(7, bad)
     killed: list[int] = []
 
@@ -169,7 +169,8 @@ def test_an_interrupt_saves_what_is_in_flight_and_the_next_run_goes_on_from_it(
     )
     assert "Traceback" not in told
     assert store.verify() == []
-    (saved,) = (store.get(key) for key in list(store.keys()) if key != init.key)
+    saved, other = (store.get(key) for key in list(store.keys()) if key != init.key)
+    assert saved.summary["step"] == other.summary["step"]  # both copies are in flight
     ends = [end for end in expand(from_mapping(content)).targets[0].parents() if isinstance(end, Train)]
     (end, way) = next((end, way) for end in ends if (way := end.at(saved.summary["step"])).key == saved.key)
     undisturbed = Store(tmp_path / "undisturbed")

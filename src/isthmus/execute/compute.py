@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,12 +20,13 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 import isthmus
-from isthmus import datasets, gradients, importance, merging, models, noise, origins, paths, training, weights
+from isthmus import datasets, gradients, importance, merging, models, noise, origins, paths, weights
 from isthmus.choices import applied, choose
-from isthmus.errors import BadData, BadInput, IsthmusError
+from isthmus.errors import BadData, BadInput
 from isthmus.evaluation import evaluate_path, predict
 from isthmus.examples import Examples
 from isthmus.execute import Setting
+from isthmus.execute.flight import Ended, Flight, Stopped, fly
 from isthmus.graph import on_the_way
 from isthmus.hashing import digest_arrays, digest_bytes
 from isthmus.networks import NetworkState, load_into
@@ -51,16 +51,13 @@ from isthmus.nodes import (
 )
 from isthmus.recipe import Recipe
 from isthmus.results import PathResult
+from isthmus.stacking import stackable
 from isthmus.store import Record, Store, join_ancestries
 
 __all__ = ["Stopped", "Workshop"]
 
-Report = Callable[[float, float, str], None]
-"""(done, total, note): how far a node is."""
-
-
-class Stopped(IsthmusError):
-    """The node was stopped on request; training in flight is saved."""
+Report = Callable[[float, float, str, str], None]
+"""(done, total, note, key): how far a node is."""
 
 
 class Workshop:
@@ -70,7 +67,7 @@ class Workshop:
         self,
         store: Store,
         setting: Setting,
-        report: Report = lambda done, total, note: None,
+        report: Report = lambda done, total, note, key: None,
         stop: Callable[[], bool] = lambda: False,
     ) -> None:
         self.store, self.setting, self.report, self.stop = store, setting, report, stop
@@ -154,7 +151,40 @@ class Workshop:
                 return record
         raise TypeError(f"no way to compute a {type(node).__name__}")
 
-    def _made(self, began: float) -> dict[str, Any]:
+    def compute_together(self, nodes: Sequence[Node], ended: Ended) -> None:
+        """Compute nodes; those that are trained alike are trained together. Each is told of as soon as it has ended."""
+        groups: dict[tuple[str, int], list[Flight]] = {}
+        alone: list[Node] = []
+        for node in nodes:
+            if len(nodes) == 1 or not isinstance(node, Train) or self.store.has(node.key):
+                alone.append(node)
+                continue
+            try:
+                if stackable(self.skeleton(node.model)):
+                    flight = Flight(self, node, time.perf_counter())
+                    groups.setdefault((node.likeness, flight.start), []).append(flight)
+                else:
+                    alone.append(node)
+            except Exception as error:
+                ended(node, error)
+        for flights in groups.values():
+            together = [flight for flight in flights if not flight.reached]
+            alone += [flight.node for flight in flights if flight.reached]
+            alone += fly(self, together, ended) if len(together) > 1 else [flight.node for flight in together]
+        for node in alone:
+            if len(nodes) > 1 and self.stop():
+                ended(node, Stopped("stopped before it began"))
+            else:
+                self._alone(node, ended)
+
+    def _alone(self, node: Node, ended: Ended) -> None:
+        try:
+            outcome: Record | Exception = self.compute(node)
+        except Exception as error:
+            outcome = error
+        ended(node, outcome)
+
+    def _made(self, began: float, seconds: float | None = None) -> dict[str, Any]:
         return {
             "isthmus": isthmus.__version__,
             "torch": torch.__version__,
@@ -162,7 +192,7 @@ class Workshop:
             "capability": torch.backends.cpu.get_cpu_capability() if self.device.type == "cpu" else "",
             "machine": platform.machine(),
             "threads": torch.get_num_threads(),
-            "seconds": round(time.perf_counter() - began, 3),
+            "seconds": round(time.perf_counter() - began if seconds is None else seconds, 3),
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
         }
 
@@ -177,7 +207,7 @@ class Workshop:
             ancestry |= {choice.key: self.store.get(choice.key).digest for choice in node.choices}
         return {record.key: record.digest for record in records}, ancestry
 
-    def _put_state(
+    def put_state(
         self,
         node: State,
         state: NetworkState,
@@ -185,7 +215,10 @@ class Workshop:
         *,
         pins: tuple[dict[str, str], dict[str, str]],
         summary: Mapping[str, Any] | None = None,
+        seconds: float | None = None,
+        together: int = 1,
     ) -> Record:
+        """The record of a state that was computed since ``began``, or in its share of the time of several together."""
         count = sum(tensor.numel() for tensor in weights.parameters(state.weights).values())
         record = Record(
             key=node.key,
@@ -196,7 +229,7 @@ class Workshop:
             parents=pins[0],
             ancestry=pins[1],
             summary={"step": state.step, "parameters": count, **(summary or {})},
-            made=self._made(began),
+            made=self._made(began, seconds) | ({"together": together} if together > 1 else {}),
         )
         if isinstance(node, Train):
             self.store.note_state(node.trajectory, node.stop, node.key)
@@ -224,7 +257,7 @@ class Workshop:
     # --- states -------------------------------------------------------------------------------------------------------
 
     def _init(self, node: Init, began: float) -> Record:
-        return self._put_state(node, NetworkState.of(_built(node.model, node.seed)), began, pins=({}, {}))
+        return self.put_state(node, NetworkState.of(_built(node.model, node.seed)), began, pins=({}, {}))
 
     def _import(self, node: Import, began: float) -> Record:
         found = read_weights(node.file)
@@ -233,79 +266,37 @@ class Workshop:
         model = _built(node.model, 0)
         if not node.whole:
             part = weights.Weights(models.renamed(found, model))
-            return self._put_state(node, NetworkState(part), began, pins=({}, {}))
+            return self.put_state(node, NetworkState(part), began, pins=({}, {}))
         load_into(model, models.translate(found, model))
-        return self._put_state(node, NetworkState.of(model), began, pins=({}, {}))
+        return self.put_state(node, NetworkState.of(model), began, pins=({}, {}))
 
     def _merge(self, node: Merge, began: float) -> Record:
         pins = self._pins(node)
         states = [self.load(network) for network in node.networks]
-        return self._put_state(node, merging.merge(states, node.coefficients, buffers=node.buffers), began, pins=pins)
+        return self.put_state(node, merging.merge(states, node.coefficients, buffers=node.buffers), began, pins=pins)
 
     def _graft(self, node: Graft, began: float) -> Record:
         pins = self._pins(node)
         found = weights.graft(self.load(node.base).weights, self.load(node.donor).weights, node.patterns)
-        return self._put_state(node, NetworkState(found), began, pins=pins)
+        return self.put_state(node, NetworkState(found), began, pins=pins)
 
     def _point(self, node: Point, began: float) -> Record:
         pins = self._pins(node)
         at = float(self.store.get(node.at.key).summary["value"] if isinstance(node.at, Choose) else node.at)
         found = self._path(node.path).at(at)
-        return self._put_state(node, NetworkState(found, {}, node.step), began, pins=pins, summary={"at": at})
+        return self.put_state(node, NetworkState(found, {}, node.step), began, pins=pins, summary={"at": at})
 
     def _train(self, node: Train, began: float) -> Record:
-        start, state, pins, reached = self._departure(node)
-        examples = self.examples(node.data, node.part or Part("train"), node.model)
-        test = self.examples(node.data, Part("test"), node.model) if node.until and node.until.on == "test" else None
-        parents, ancestry = dict(pins[0]), dict(pins[1])
-        saved = time.monotonic()
+        return Flight(self, node, began).alone()
 
-        def save(state: NetworkState, losses: npt.NDArray[np.float32]) -> None:
-            way = node.at(state.step)
-            pinned = parents, {key: digest for key, digest in ancestry.items() if key != way.key}
-            self._put_state(way, state, began, pins=pinned, summary=_told(node, start, losses, reached=False))
-
-        def each_epoch(step: int, losses: npt.NDArray[np.float32], here: Callable[[], NetworkState]) -> bool:
-            nonlocal saved
-            state = here()
-            ancestry[node.at(step).key] = state.digest()
-            if time.monotonic() - saved > self.setting.save_every:
-                save(state, losses)
-                saved = time.monotonic()
-            return self.stop()
-
-        if reached:
-            told = _told(node, start, np.zeros(0, np.float32), reached=True)
-            return self._put_state(node, state, began, pins=pins, summary=told)
-        state, log = training.train(
-            state,
-            self._recipe(node),
-            examples,
-            noise=node.noise,
-            start=start,
-            stop=node.stop,
-            model=self.skeleton(node.model),
-            rates=node.rates(start),
-            until=node.until,
-            test_data=test,
-            device=self.device,
-            watch=functools.partial(self._watch, node, start, began),
-            each_epoch=each_epoch,
-        )
-        if log.stopped:
-            save(state, log.losses)
-            raise Stopped(f"stopped at step {state.step}")
-        told = _told(node, start, log.losses, reached=bool(log.reached))
-        return self._put_state(node, state, began, pins=(parents, ancestry), summary=told)
-
-    def _recipe(self, node: Train) -> Recipe:
+    def recipe(self, node: Train) -> Recipe:
         """The recipe of a trained state, with the blocks that its rules wait for."""
         recipe = node.recipe
         for choice in node.choices:
             recipe = applied(recipe, self.store.get(choice.key).summary["value"])
         return recipe
 
-    def _departure(self, node: Train) -> tuple[int, NetworkState, tuple[dict[str, str], dict[str, str]], bool]:
+    def departure(self, node: Train) -> tuple[int, NetworkState, tuple[dict[str, str], dict[str, str]], bool]:
         """Where training begins, and whether it has reached its goal there already.
 
         That is the last stored state on the way, else the root. A state that descends from a realisation
@@ -320,13 +311,6 @@ class Workshop:
         if node.buffers == "reset":
             state = state.without_buffers()
         return state.step, state, self._pins(node), False
-
-    def _watch(self, node: Train, start: int, began: float, step: int) -> bool:
-        done, total = step - start, node.stop - start
-        speed = done * node.recipe.batch_size / max(time.perf_counter() - began, 1e-9)
-        epoch = step / node.steps_per_epoch
-        self.report(done, total, f"epoch {epoch:.1f}/{node.stop / node.steps_per_epoch:.0f}, {speed:,.0f} images/s")
-        return self.stop()
 
     # --- measurements -------------------------------------------------------------------------------------------------
 
@@ -345,7 +329,7 @@ class Workshop:
 
         def progress(done: int, total: int) -> None:
             speed = done / max(time.perf_counter() - began, 1e-9)
-            self.report(done, total, f"{speed:,.0f} images/s")
+            self.report(done, total, f"{speed:,.0f} images/s", node.key)
             if self.stop():
                 raise Stopped("stopped while measuring")
 
@@ -397,7 +381,7 @@ class Workshop:
         network, score, count = node.networks[index], importance.score(node.score), len(node.networks)
 
         def progress(done: int, total: int) -> None:
-            self.report(index + done / total, count, "networks")
+            self.report(index + done / total, count, "networks", node.key)
             if self.stop():
                 raise Stopped("stopped while scoring")
 
@@ -466,15 +450,6 @@ _METHODS: Mapping[type[Node], Callable[..., Record]] = {
     Scores: Workshop._scores,
     Choose: Workshop._choose,
 }
-
-
-def _told(node: Train, start: int, losses: npt.NDArray[np.float32], *, reached: bool) -> dict[str, Any]:
-    """What training tells beside the state: (step, mean loss) of each part of an epoch since it set out."""
-    per_epoch, stop = node.steps_per_epoch, start + len(losses)
-    ends = [*range((start // per_epoch + 1) * per_epoch, stop, per_epoch), stop] if stop > start else []
-    begins = [start, *ends[:-1]]
-    epochs = [[end, float(np.mean(losses[begin - start : end - start]))] for begin, end in zip(begins, ends)]
-    return {"epochs": epochs} | ({"reached": reached} if node.until else {})
 
 
 def summarise(found: PathResult) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from multiprocessing import Pipe
@@ -22,9 +22,10 @@ from isthmus.devices import WORKSPACE
 from isthmus.errors import Interrupted, IsthmusError, RunFailed
 from isthmus.execute import Display, Setting
 from isthmus.graph import Plan
-from isthmus.store import Store
+from isthmus.nodes import Node, Train
+from isthmus.store import Record, Store
 
-__all__ = ["ALLOCATOR", "run"]
+__all__ = ["ALLOCATOR", "STACKED", "run"]
 
 ALLOCATOR = {
     "MALLOC_TRIM_THRESHOLD_": str(2**32),
@@ -35,6 +36,10 @@ ALLOCATOR = {
 """glibc's settings under which a process keeps its pages, which it would give back after each large tensor, and asks
 for large ones."""
 
+STACKED = frozenset({"mlp"})
+"""The models of ours that stack (see :mod:`isthmus.stacking`): such trainings are handed out several at once."""
+
+_AT_ONCE = 16  # trainings in one stack, at most
 _PATIENCE = 120.0  # seconds that workers get to save what is in flight
 
 
@@ -42,7 +47,7 @@ def run(plan: Plan, store: Store, setting: Setting, display: Display) -> None:
     """Compute every pending node of a plan; see :class:`isthmus.execute.Executor`."""
     if not plan.pending:
         return
-    queue = _Queue(plan)
+    queue = _Queue(plan, setting)
     workers = min(setting.workers, len(plan.pending))
     display.begin(plan, max(workers, 1))
     try:
@@ -63,14 +68,21 @@ def run(plan: Plan, store: Store, setting: Setting, display: Display) -> None:
 
 @dataclass
 class _Queue:
-    """Which nodes are done, failed, in work and ready; those with the most work behind them come first."""
+    """Which nodes are done, failed, in work and ready; those with the most work behind them come first.
+
+    What costs nothing comes before that: what waits for it is then ready together.
+    """
 
     plan: Plan
+    setting: Setting
     done: set[str] = field(default_factory=set)
     failures: dict[str, str] = field(default_factory=dict)
     working: set[str] = field(default_factory=set)
+    apart: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
+        alike = {key: _likeness(self.plan, key) for key in self.plan.pending if self.setting.device == "cpu"}
+        self.alike = {key: likeness for key, likeness in alike.items() if likeness is not None}
         self.waiting = {key: set(needs) for key, needs in self.plan.needs.items()}
         followers: dict[str, list[str]] = {key: [] for key in self.plan.pending}
         for key, needs in self.plan.needs.items():
@@ -81,16 +93,31 @@ class _Queue:
             height[key] = self.plan.cost_of(key) + max((height[after] for after in followers[key]), default=0.0)
         self.followers = followers
         rank = {key: index for index, key in enumerate(self.plan.pending)}
-        self.order = sorted(self.plan.pending, key=lambda key: (-height[key], rank[key]))
+        self.order = sorted(self.plan.pending, key=lambda key: (self.plan.cost_of(key) > 0, -height[key], rank[key]))
 
-    def next(self) -> str | None:
-        """A node that is ready, now in work; None if there is none."""
-        for key in self.order:
-            if not self.waiting[key]:
-                self.order.remove(key)
-                self.working.add(key)
-                return key
-        return None
+    def next(self) -> tuple[Node, ...]:
+        """What is ready and may be computed together, now in work; nothing if nothing is ready.
+
+        Of trainings that are alike a worker takes its share of all that are not done yet.
+        """
+        first = next((key for key in self.order if not self.waiting[key]), None)
+        if first is None:
+            return ()
+        likeness = None if first in self.apart else self.alike.get(first)
+        others = [key for key in self.alike if self.alike[key] == likeness and key not in self.apart]
+        left = [key for key in others if key not in self.done and key not in self.failures]
+        share = min(_AT_ONCE, -(-len(left) // max(self.setting.workers, 1)))
+        ready = [key for key in self.order if key in left and not self.waiting[key]]
+        taken = ready[:share] if likeness is not None else [first]
+        self.order = [key for key in self.order if key not in taken]
+        self.working.update(taken)
+        return tuple(self.plan.pending[key] for key in taken)
+
+    def lose(self, keys: Collection[str]) -> None:
+        """Take trainings whose process died out of work, to be tried again one by one."""
+        self.working.difference_update(keys)
+        self.apart.update(keys)
+        self.order[:0] = keys
 
     def finish(self, key: str) -> None:
         self.working.discard(key)
@@ -101,6 +128,16 @@ class _Queue:
     def fail(self, key: str, message: str) -> None:
         self.working.discard(key)
         self.failures[key] = message
+
+
+def _likeness(plan: Plan, key: str) -> tuple[str, int | None] | None:
+    """What is equal for trainings that may be handed out together; None for what is computed by itself."""
+    node = plan.pending[key]
+    if not isinstance(node, Train) or node.model.name not in STACKED or node.model.arguments.get("dropout"):
+        return None
+    if node.recipe.precision != "float32" or node.recipe.augment.acts:
+        return None
+    return node.likeness, plan.starts.get(key)
 
 
 class _Asked:
@@ -150,24 +187,24 @@ def _in_process(queue: _Queue, store: Store, setting: Setting, display: Display)
 def _compute_all(queue: _Queue, store: Store, setting: Setting, display: Display, stop: Callable[[], bool]) -> None:
     from isthmus.execute.compute import Stopped, Workshop
 
-    key = ""
-    workshop = Workshop(store, setting, lambda done, total, note: display.progress(0, key, done, total, note), stop)
-    while not stop() and (found := queue.next()) is not None:
-        key = found
-        try:
-            record = workshop.compute(queue.plan.pending[key])
-        except Stopped:
-            return
-        except Exception as error:
-            expected = isinstance(error, IsthmusError)
-            message = str(error) if expected else f"{type(error).__name__}: {error}"
-            queue.fail(key, message)
-            display.failed(0, key, message)
+    def report(done: float, total: float, note: str, key: str) -> None:
+        display.progress(0, key, done, total, note)
+
+    def ended(node: Node, outcome: Record | Exception) -> None:
+        if isinstance(outcome, Record):
+            queue.finish(node.key)
+            display.finished(0, node.key, outcome)
+        elif not isinstance(outcome, Stopped):
+            expected = isinstance(outcome, IsthmusError)
+            message = str(outcome) if expected else f"{type(outcome).__name__}: {outcome}"
+            queue.fail(node.key, message)
+            display.failed(0, node.key, message)
             if not expected:
-                display.say(traceback.format_exc())
-        else:
-            queue.finish(key)
-            display.finished(0, key, record)
+                display.say("".join(traceback.format_exception(outcome)))
+
+    workshop = Workshop(store, setting, report, stop)
+    while not stop() and (nodes := queue.next()):
+        workshop.compute_together(nodes, ended)
 
 
 def _stopped(queue: _Queue) -> str:
@@ -189,7 +226,7 @@ class _Worker:
     index: int
     process: subprocess.Popen[bytes]
     connection: Connection[Any, Any] | None = None
-    key: str | None = None
+    keys: list[str] = field(default_factory=list)
     ready: bool = False
 
 
@@ -250,13 +287,13 @@ class _Pool:
 
     def _assign(self) -> None:
         for worker in list(self.workers):
-            if worker.key is None and worker.connection is not None:
-                key = self.queue.next()
-                if key is None:
+            if not worker.keys and worker.connection is not None:
+                nodes = self.queue.next()
+                if not nodes:
                     return
-                worker.key = key
+                worker.keys = [node.key for node in nodes]
                 try:
-                    worker.connection.send(self.queue.plan.pending[key])
+                    worker.connection.send(nodes)
                 except OSError:
                     self._lost(worker)
 
@@ -277,7 +314,7 @@ class _Pool:
         if what == "progress":
             self.display.progress(worker.index, *rest)
         elif what in ("done", "stopped", "failed"):
-            worker.key = None
+            worker.keys.remove(rest[0])
             self._settle(worker, what, *rest)
 
     def _settle(self, worker: _Worker, what: str, key: str, *rest: Any) -> None:
@@ -293,14 +330,22 @@ class _Pool:
             self.queue.working.discard(key)
 
     def _lost(self, worker: _Worker) -> None:
-        """A process that died takes its node with it and is replaced, unless it could not even start."""
+        """A process that died takes its node with it and is replaced, unless it could not even start.
+
+        Of several that it trained together nobody knows which one it died of: each is tried again by itself.
+        """
         assert worker.connection is not None
         worker.connection.close()
-        worker.connection, key, code = None, worker.key, worker.process.wait()
+        worker.connection, keys, code = None, worker.keys, worker.process.wait()
         how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
         if code > 0 and not worker.ready and not self.saving:
             raise RunFailed(f"A worker process {how} before it was ready; what it had to say stands above.")
-        if key is not None:
+        worker.keys = []
+        if len(keys) > 1 and not self.saving:
+            self.display.say(f"A process {how} while it trained {len(keys)} networks at once; each is tried by itself.")
+            self.queue.lose(keys)
+            keys = []
+        for key in keys:
             message = f"its process {how} without an answer; run the same command again to go on"
             self.queue.fail(key, message)
             self.display.failed(worker.index, key, message)

@@ -7,11 +7,12 @@ session of its own, so that ctrl-C reaches only the parent, which then asks for 
 
 from __future__ import annotations
 
+import functools
 import pickle
 import sys
 import time
-import traceback
 from multiprocessing.connection import Connection
+from traceback import format_exception
 from typing import Any
 
 __all__ = ["main"]
@@ -23,13 +24,14 @@ class _Line:
     """The connection to the parent: reports go out, a request to stop comes in."""
 
     def __init__(self, connection: Connection[Any, Any]) -> None:
-        self.connection, self.key, self.last, self.stopping = connection, "", 0.0, False
+        self.connection, self.stopping = connection, False
+        self.last: dict[str, float] = {}
 
-    def report(self, done: float, total: float, note: str) -> None:
+    def report(self, done: float, total: float, note: str, key: str) -> None:
         now = time.monotonic()
-        if now - self.last >= _EVERY or done >= total:
-            self.last = now
-            self.send("progress", self.key, done, total, note)
+        if now - self.last.get(key, -_EVERY) >= _EVERY or done >= total:
+            self.last[key] = now
+            self.send("progress", key, done, total, note)
 
     def send(self, *message: Any) -> None:
         try:
@@ -62,27 +64,27 @@ def main() -> None:
     line.send("ready")
     while not line.stopping:
         try:
-            node = connection.recv()
+            nodes = connection.recv()
         except (EOFError, OSError):
             return
-        if node is None:
+        if nodes is None:
             return
-        _compute(workshop, line, node)
+        line.last = {}
+        workshop.compute_together(nodes, functools.partial(_tell, line))
 
 
-def _compute(workshop: Any, line: _Line, node: Any) -> None:
+def _tell(line: _Line, node: Any, outcome: Any) -> None:
     from isthmus.errors import IsthmusError
     from isthmus.execute.compute import Stopped
 
-    line.key = node.key
-    try:
-        line.send("done", node.key, workshop.compute(node))
-    except Stopped:
+    if isinstance(outcome, Stopped):
         line.send("stopped", node.key)
-    except IsthmusError as error:
-        line.send("failed", node.key, str(error), "")
-    except Exception as error:
-        line.send("failed", node.key, f"{type(error).__name__}: {error}", traceback.format_exc())
+    elif isinstance(outcome, IsthmusError):
+        line.send("failed", node.key, str(outcome), "")
+    elif isinstance(outcome, Exception):
+        line.send("failed", node.key, f"{type(outcome).__name__}: {outcome}", "".join(format_exception(outcome)))
+    else:
+        line.send("done", node.key, outcome)
 
 
 if __name__ == "__main__":

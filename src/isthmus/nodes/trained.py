@@ -103,6 +103,12 @@ class Train(State):
         """The name of the trajectory without its learning rates and its end, to look for states on the way."""
         return digest("trajectory", self._acting() | self._until())
 
+    @cached_property
+    def likeness(self) -> str:
+        """Equal for trainings that differ in their roots and their noise, and in nothing else that acts."""
+        alike = {name: value for name, value in self.describe().items() if name not in ("root", "noise")}
+        return digest("alike", alike | {"model": self.model.describe(), "from": self.root.step})
+
     def _acting(self) -> dict[str, Any]:
         noise = self.noise.describe()
         if not self.recipe.augment.acts:
