@@ -157,6 +157,13 @@ def test_odd_networks_learn_and_may_be_cut(kind: str, optimizer: str) -> None:
     assert same(run(model, 60, state=part, data=data, how=how)[0], whole)
 
 
+def test_half_precision_learns_as_by_a_loop_over_tensors() -> None:
+    inputs, labels = pictures(EXAMPLES)
+    model = make("plain", 1).bfloat16()
+    _, log = run(model, 60, data=(inputs.bfloat16(), labels), how=recipe(optimizer=OPTIMIZERS["momentum, decay"]))
+    assert log.losses[-6:].mean() < 0.1 * log.losses[:6].mean()
+
+
 def test_a_run_that_diverges_says_so() -> None:
     _, log = run("plain", how=recipe(optimizer={"lr": 1e30}))
     assert np.isfinite(log.losses[0])
