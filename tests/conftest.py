@@ -12,6 +12,8 @@ from hypothesis import settings
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from isthmus.store import Store
+
 # Networks as small as the tests' gain nothing from a second thread, and lose fivefold on busy cores. Bits are
 # compared between processes as well, which are given one thread each.
 os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
@@ -34,3 +36,11 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> dict[str, Figure]:
 
     monkeypatch.setattr(plots, "save", keep)
     return found
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """One store for the tests of a file."""
+    from isthmus.store import Store
+
+    return Store(tmp_path_factory.mktemp("store"))

@@ -14,7 +14,7 @@ from isthmus.graph import Plan, plan
 from isthmus.nodes import DataRef, ModelRef, Node, State
 from isthmus.recipe import Recipe
 from isthmus.store import Record, Store
-from isthmus.study import BranchStudy, DataSpec, InitToFinalStudy, Study, from_mapping
+from isthmus.study import BranchStudy, DataSpec, InitToFinalStudy, Results, Study, from_mapping, run
 from isthmus.study.checking import find_data
 from isthmus.study.read import override
 
@@ -139,3 +139,8 @@ def normed() -> nn.Module:
     from torch import nn
 
     return nn.Sequential(nn.Linear(2, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Dropout(0.3), nn.Linear(6, 2))
+
+
+def ran(found: Study, store: Store | Path, **options: Any) -> Results:
+    """A study run in this process, on one thread."""
+    return run(found, store, workers=0, threads=1, **options)

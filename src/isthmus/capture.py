@@ -14,6 +14,8 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from isthmus.weights import same_bits
+
 __all__ = ["Gradients", "Recorder", "Step", "recorder_for"]
 
 Step = Callable[[Tensor], Tensor]
@@ -137,6 +139,4 @@ class _Recorded:
 
 
 def _same(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> bool:
-    return a.keys() == b.keys() and all(
-        torch.allclose(a[name], b[name], rtol=0.0, atol=0.0, equal_nan=True) for name in a
-    )
+    return a.keys() == b.keys() and all(same_bits(a[name], b[name]) for name in a)

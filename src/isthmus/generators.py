@@ -9,11 +9,12 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
 
-__all__ = ["forked", "seed"]
+__all__ = ["forked", "seed", "snapshot"]
 
 
 @contextmanager
@@ -26,6 +27,15 @@ def forked(device: torch.device) -> Iterator[None]:
     finally:
         random.setstate(python)
         np.random.set_state(legacy)  # noqa: NPY002
+
+
+def snapshot() -> tuple[Any, ...]:
+    """The states of all of them, to be compared: equal exactly when nothing was drawn in between."""
+    states = [torch.default_generator.get_state()]
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        states.append(torch.cuda.get_rng_state())
+    legacy: Any = np.random.get_state()  # noqa: NPY002
+    return *(state.numpy().tobytes() for state in states), random.getstate(), legacy[1].tobytes(), legacy[2:]
 
 
 def seed(value: int, device: torch.device) -> None:

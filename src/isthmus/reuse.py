@@ -8,14 +8,15 @@ tensor that differs between two points, and whose input is that of the point bef
 from __future__ import annotations
 
 import functools
-import random
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
+
+from isthmus import generators
+from isthmus.weights import same_bits
 
 __all__ = ["Reuse"]
 
@@ -36,20 +37,7 @@ class _Held:
         held = self.input
         if held is None or held._version != self.input_version:
             return False
-        return held is inputs or (held.stride() == inputs.stride() and _same_bits(held, inputs))
-
-
-_INTEGERS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
-
-
-def _same_bits(a: Tensor, b: Tensor) -> bool:
-    """Whether two tensors are of one type and equal bit for bit, NaN included."""
-    if a.dtype != b.dtype or a.shape != b.shape:
-        return False
-    if a.is_complex():
-        a, b = torch.view_as_real(a), torch.view_as_real(b)
-    whole = _INTEGERS[a.element_size()]
-    return torch.equal(a.view(whole), b.view(whole))
+        return held is inputs or (held.stride() == inputs.stride() and same_bits(held, inputs))
 
 
 class Reuse:
@@ -89,13 +77,13 @@ class Reuse:
             return None
         if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
             return None
-        calls, before = _Calls(model), _generators()
+        calls, before = _Calls(model), generators.snapshot()
         try:
             with calls:
                 expected = [_at(place, run) for place in places]
         except Exception:  # a model that takes no batch of this size; if it takes none, evaluating it says so
             return None
-        if not _same_generators(before, _generators()):
+        if generators.snapshot() != before:
             return None
         modules = list(_largest(model, "", set(moving), calls, len(places), set(always)))
         if not modules:
@@ -103,7 +91,7 @@ class Reuse:
         with cls(modules) as trial:
             found = [_at(place, run) for place in places]
             modules = list(trial.held)
-        same = all(_same_bits(x, y) for x, y in zip(expected, found, strict=True))
+        same = all(same_bits(x, y) for x, y in zip(expected, found, strict=True))
         return cls(modules) if same and modules else None
 
     def __enter__(self) -> Reuse:
@@ -190,15 +178,3 @@ def _largest(
 def _watched(module: nn.Module) -> bool:
     """Whether somebody has to be told when it is called, or has put something in its place already."""
     return bool(module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module))
-
-
-def _generators() -> tuple[Any, ...]:
-    states = [torch.default_generator.get_state()]
-    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-        states.append(torch.cuda.get_rng_state())
-    legacy: Any = np.random.get_state()  # noqa: NPY002
-    return states, random.getstate(), legacy[1].tobytes(), legacy[2:]
-
-
-def _same_generators(a: tuple[Any, ...], b: tuple[Any, ...]) -> bool:
-    return all(torch.equal(x, y) for x, y in zip(a[0], b[0], strict=True)) and a[1:] == b[1:]

@@ -18,8 +18,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from isthmus import losses
+from isthmus.weights import same_bits
 
-__all__ = ["LARGEST", "Stack", "same_bits", "stackable"]
+__all__ = ["LARGEST", "Stack", "stackable"]
 
 LARGEST = 200_000
 """Parameters above which nothing is stacked: a larger network's step is arithmetic, and a stack only takes memory."""
@@ -382,12 +383,3 @@ class _Plan:
         """Made-up values, none of them special, laid out in memory as these are."""
         made_up = torch.empty_strided(operand.shape, operand.stride())
         return made_up.copy_(torch.randn(operand.shape, generator=self.draws))
-
-
-def same_bits(a: Tensor, b: Tensor) -> bool:
-    """Whether two tensors hold the same bits: zeros of one sign, NaNs of one kind."""
-    if a.shape != b.shape or a.dtype != b.dtype:
-        return False
-    kinds = {4: torch.int32, 8: torch.int64}
-    kind = kinds[a.element_size()]
-    return torch.equal(a.contiguous().view(kind), b.contiguous().view(kind))

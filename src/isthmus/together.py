@@ -25,8 +25,9 @@ from isthmus.examples import Examples
 from isthmus.networks import NetworkState
 from isthmus.noise import Noise
 from isthmus.recipe import Recipe, Until
-from isthmus.stacking import Stack, same_bits, stackable
+from isthmus.stacking import Stack, stackable
 from isthmus.training import Course, EachEpoch, Log, Run, Watch, judges, resolve_rates
+from isthmus.weights import same_bits
 
 __all__ = ["LEAST", "Replica", "stacks", "train_together"]
 

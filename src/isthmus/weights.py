@@ -38,6 +38,7 @@ __all__ = [
     "lerp",
     "norm",
     "parameters",
+    "same_bits",
     "select",
     "weighted_sum",
 ]
@@ -188,6 +189,19 @@ def _check_mapping(state: object, name: str) -> None:
 
 def _like(template: State, tensors: dict[str, Tensor]) -> Weights:
     return template.like(tensors) if isinstance(template, Weights) else Weights(tensors, kinds(template))
+
+
+_INTEGERS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+
+
+def same_bits(a: Tensor, b: Tensor) -> bool:
+    """Whether two tensors are of one shape and type and equal bit for bit: zeros of one sign, NaNs of one kind."""
+    if a.dtype != b.dtype or a.shape != b.shape:
+        return False
+    if a.is_complex():
+        a, b = torch.view_as_real(a), torch.view_as_real(b)
+    whole = _INTEGERS[a.element_size()]
+    return torch.equal(a.view(whole), b.view(whole))
 
 
 def lerp_tensor(a: Tensor, b: Tensor, alpha: float, out: Tensor | None = None) -> Tensor:

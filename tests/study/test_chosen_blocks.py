@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,27 +21,10 @@ from isthmus.nodes import Choose, Train
 from isthmus.recipe import Recipe
 from isthmus.store import Store, join_ancestries
 from isthmus.study import Results, Study, expand
-from small_studies import Told, branch, compute, digests, recipe, to_final
+from small_studies import Told, branch, compute, digests, ran, recipe, to_final
 
 SETS = ("model.hidden=[7, 5]", "seeds=[4, 9]", "train.to=4ep", "recipe.optimizer.lr=0.6")
 BLOCKS = ("layer1", "layer2", "layer3")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    return Store(tmp_path_factory.mktemp("store"))
-
-
-def ran(found: Study, store: Store, **options: Any) -> Results:
-    return study.run(found, store, workers=0, threads=1, **options)
 
 
 def finals(found: Results, store: Store) -> list[str]:

@@ -23,27 +23,10 @@ from isthmus.study import Results, Study, from_mapping
 from isthmus.study.read import override
 from isthmus.study.tables import seeds_table
 from isthmus.tables import Table
-from small_studies import BRANCH, branch, recipe, to_final
+from small_studies import BRANCH, branch, ran, recipe, to_final
 
 BARRIERS = ("chord", "signed", "mean", "signed_mean", "midpoint", "rise")
 LABELS = ("seed", "k", "s", "k_steps", "s_steps")
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Any:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    return Store(tmp_path_factory.mktemp("store"))
-
-
-def ran(found: Study, store: Store | Path, **options: Any) -> Results:
-    return study.run(found, store, workers=0, threads=1, **options)
 
 
 def pair(split: Literal["train", "test"]) -> tuple[Tensor, Tensor]:

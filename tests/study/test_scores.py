@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
@@ -14,15 +13,15 @@ from safetensors.numpy import load
 from torch import Tensor, nn
 
 import isthmus
-from isthmus import choices, datasets, models, noise, paths, study
+from isthmus import choices, datasets, models, noise, paths
 from isthmus.errors import BadInput, BadStudy
 from isthmus.execute import Setting
 from isthmus.execute.compute import Workshop
 from isthmus.networks import NetworkState
 from isthmus.nodes import Scores, Train
 from isthmus.store import Store
-from isthmus.study import Results, Study, expand
-from small_studies import branch, data, recipe, to_final
+from isthmus.study import expand
+from small_studies import branch, data, ran, recipe, to_final
 
 SETS = ("seeds=[4, 9]", 'branch={at=["1ep"], lengths=["2ep"]}', 'merge={after="1ep", every="3it"}')
 
@@ -30,23 +29,6 @@ SETS = ("seeds=[4, 9]", 'branch={at=["1ep"], lengths=["2ep"]}', 'merge={after="1
 def scored(**options: Any) -> str:
     fields = {"splits": 3, "runs": 2, "at": "3ep", **options}
     return "evaluate.scores={" + ", ".join(f"{name}={value!r}" for name, value in fields.items()) + "}"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    return Store(tmp_path_factory.mktemp("store"))
-
-
-def ran(found: Study, store: Store) -> Results:
-    return study.run(found, store, workers=0, threads=1)
 
 
 def pair(split: str = "train") -> tuple[Tensor, Tensor]:

@@ -18,24 +18,15 @@ from isthmus.nodes import Choose, Graft, Init, PathMeasure, Point, State, Train
 from isthmus.noise import Noise
 from isthmus.recipe import Recipe
 from isthmus.store import Store
-from isthmus.study import Results, Start, Study, expand, from_mapping
+from isthmus.study import Start, Study, expand, from_mapping
 from isthmus.study.read import override
-from small_studies import PER_EPOCH, TO_FINAL, Told, branch, compute, recipe, state, to_final
+from small_studies import PER_EPOCH, TO_FINAL, Told, branch, compute, ran, recipe, state, to_final
 
 SEED = 4
 AGAIN = noise.derive(SEED, "after pretraining")
 DRAWN = noise.derive(SEED, "new blocks")
 SEEDED = f"seeds=[{SEED}]"
 Pair = tuple[Tensor, Tensor]
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    return Store(tmp_path_factory.mktemp("store"))
-
-
-def ran(found: Study, store: Store, **options: Any) -> Results:
-    return study.run(found, store, workers=0, threads=1, **options)
 
 
 def spiral(split: str = "train", **options: Any) -> Pair:

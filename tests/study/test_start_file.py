@@ -25,11 +25,6 @@ SEEDED = f"seeds=[{SEED}]"
 DRAWN = noise.derive(SEED, "new blocks")
 
 
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    return Store(tmp_path_factory.mktemp("store"))
-
-
 def mlp(seed: int, **arguments: Any) -> nn.Module:
     return models.initialise("mlp", seed, **{"input_shape": (2,), "classes": 2, "hidden": (7,), **arguments})
 

@@ -15,10 +15,10 @@ from isthmus.errors import BadInput, BadStudy, MissingData
 from isthmus.graph import plan
 from isthmus.nodes import Init, PathMeasure, Train
 from isthmus.store import Store
-from isthmus.study import BranchStudy, Results, Study, expand, from_mapping, load, variants
+from isthmus.study import BranchStudy, Study, expand, from_mapping, load, variants
 from isthmus.study.overlay import laid_over, undotted
 from isthmus.study.read import override
-from small_studies import BRANCH, PER_EPOCH, TO_FINAL, Told, branch, data, recipe, to_final, write
+from small_studies import BRANCH, PER_EPOCH, TO_FINAL, Told, branch, data, ran, recipe, to_final, write
 
 CHANGES: dict[str, dict[str, Any]] = {
     "base": {},
@@ -44,10 +44,6 @@ FAMILIES: dict[str, Mapping[str, Any]] = {"branch": BRANCH, "to final": TO_FINAL
 
 def varied(content: Mapping[str, Any] = TO_FINAL, changes: Mapping[str, Any] = CHANGES, **more: Any) -> Study:
     return from_mapping({**content, **more, "variants": changes})
-
-
-def ran(found: Study, store: Store | Path) -> Results:
-    return study.run(found, store, workers=0, threads=1)
 
 
 # --- what they are ----------------------------------------------------------------------------------------------------

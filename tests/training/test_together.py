@@ -20,9 +20,10 @@ from isthmus.execute.local import STACKED
 from isthmus.networks import NetworkState
 from isthmus.noise import Noise
 from isthmus.recipe import Recipe, Until
-from isthmus.stacking import Stack, same_bits, stackable
+from isthmus.stacking import Stack, stackable
 from isthmus.together import Replica, train_together
 from isthmus.training import Log, train
+from isthmus.weights import same_bits
 from small_networks import make
 from small_training import OPTIMIZERS, raw
 
@@ -495,5 +496,7 @@ def test_nothing_of_the_callers_is_touched() -> None:
     assert not model.training
     assert all(p.grad is None and p.requires_grad for p in model.parameters())
     check(found, both(begin, recipe(), 20)[1])
-    places = [tensor.untyped_storage().data_ptr() for state, _ in found for tensor in state.tensors().values()]
+    held = [list(state.weights.values()) for state, _ in found]
+    held += [list(slots.values()) for state, _ in found for slots in state.optimizer.values()]
+    places = [tensor.untyped_storage().data_ptr() for tensors in held for tensor in tensors]
     assert len(set(places)) == len(places)

@@ -99,13 +99,10 @@ class Expansion:
 
 def present(expansion: Expansion, store: Store) -> Expansion:
     """What of an expansion a store has: requests and choices of which every node is there."""
-    if expansion.variants:
-        parts = {name: present(one, store) for name, one in expansion.variants.items()}
-        requests = tuple(r for r in expansion.requests if all(store.has(node.key) for node in r.nodes))
-        return replace(expansion, requests=requests, variants=parts)
     return replace(
         expansion,
         requests=tuple(r for r in expansion.requests if all(store.has(node.key) for node in r.nodes)),
+        variants={name: present(one, store) for name, one in expansion.variants.items()},
         chosen=_there(expansion.chosen, store),
         splits=_there(expansion.splits, store),
     )
