@@ -25,8 +25,8 @@ Values = Mapping[Any, float | str]
 _FEW = 3  # with fewer seeds than this an interval says nothing: a rule about a mean is counted
 
 COLUMNS = (
-    *("claim", "text", "source", "statistic", "values", "mean", "threshold", "interval", "low", "high"),
-    *("seeds", "rule", "right", "verdict", "reason", "why"),
+    *("claim", "text", "source", "published", "statistic", "values", "mean", "threshold", "interval", "low", "high"),
+    *("seeds", "rule", "right", "verdict", "reason", "why", "was"),
 )
 """The columns of what :func:`judge` returns."""
 
@@ -46,6 +46,9 @@ class Claim:
         values: from the tables of a row to the number of each seed; see :func:`per_seed`.
         count: ``(9, 10)`` for a rule that wants nine of ten seeds on the right side, ``(2, 2)`` for both of two;
             with more seeds than that, the same share of them. None for a rule about the mean over seeds.
+        published: the paper's own number or words for it, short; empty where it gives none.
+        scales: at which scales it is judged; a gate such as a published accuracy belongs to "paper" alone.
+        was: the threshold before it was recalibrated, and why that was done (once, after a pilot); else empty.
     """
 
     id: str
@@ -57,6 +60,9 @@ class Claim:
     why: str
     values: Callable[[Tables], Values]
     count: tuple[int, int] | None = None
+    published: str = ""
+    scales: tuple[str, ...] = ("small", "paper")
+    was: str = ""
 
     def __post_init__(self) -> None:
         two = isinstance(self.threshold, tuple)
@@ -166,6 +172,7 @@ def _row(claim: Claim, values: Values) -> dict[str, Any]:
         "claim": claim.id,
         "text": claim.text,
         "source": claim.source,
+        "published": claim.published,
         "statistic": claim.statistic,
         "values": "; ".join(f"{seed}: {value!r}" for seed, value in numbers.items()),
         "mean": over.mean if numbers else None,
@@ -179,6 +186,7 @@ def _row(claim: Claim, values: Values) -> dict[str, Any]:
         "verdict": verdict,
         "reason": _reason(claim, values, rule, verdict),
         "why": claim.why,
+        "was": claim.was,
     }
 
 

@@ -170,7 +170,7 @@ def _reproduce(row: Row, scale: Literal["small", "paper"], options: Options, *, 
     folder = options.folder(f"{row.paper}-{row.name}", alone=alone)
     results = _compute(study, options)
     tables = dict(row.tables(results))
-    tables |= {"claims": claims.judge(row.claims, tables), "provenance": results["provenance"]}
+    tables |= {"claims": claims.judge(row.claims_at(scale), tables), "provenance": results["provenance"]}
     files = write_tables(tables, folder)
     files += draw_if_changed(folder, tables, lambda: row.figures(tables, folder), study.model_dump(mode="json"))
     for claim in tables["claims"]:

@@ -279,7 +279,7 @@ def ended(process: subprocess.Popen[str], code: int) -> tuple[str, str]:
 
 @pytest.mark.parametrize(("stop", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 130), (signal.SIGTERM, 130)])
 def test_stopped_while_it_downloads_it_goes_on(site: Site, tmp_path: Path, stop: signal.Signals, code: int) -> None:
-    sources = packed(site, "tiny_imagenet", pause=0.005, etag='"1"')
+    sources = packed(site, "tiny_imagenet", pause=0.05, etag='"1"')
     part = tmp_path / ".isthmus/tiny_imagenet/tiny-imagenet-200.zip.part"
     process = start({"tiny_imagenet": sources}, "fetch", "tiny_imagenet", "--data", str(tmp_path))
     wait_for(lambda: part.exists() and part.stat().st_size > 20_000)

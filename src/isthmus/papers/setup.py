@@ -1,0 +1,146 @@
+"""What a row trains and measures, as a table: the numbers that a paper's section on its set-up gives.
+
+The same table is shown before a run (``isthmus reproduce ... --dry-run``), written beside its results and printed in
+the ledger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from isthmus.recipe import ByBlock, Recipe
+from isthmus.study import BranchStudy, InitToFinalStudy, Results, Start, Study, variants
+from isthmus.study.requests import Ground
+from isthmus.tables import Table
+
+__all__ = ["described", "setup"]
+
+
+def setup(results: Results) -> Table:
+    """A row a variant of what was run: see :func:`described`."""
+    return described(results.study, results.expansion.grounds, results.parameters)
+
+
+def described(study: Study, grounds: Mapping[str, Ground] | None = None, parameters: int | None = None) -> Table:
+    """A row a variant (one for a study without variants, named ""): network, data, recipe, times, evaluation.
+
+    Times are as the study gives them (``10ep``, ``500it``); ``epoch`` is the number of steps in an epoch and
+    ``examples`` that of training examples, both missing where the data were not looked at (``grounds`` None).
+    """
+    parts = variants(study) if study.variants else {"": study}
+    return Table.of(_row(name, one, (grounds or {}).get(name), parameters) for name, one in parts.items())
+
+
+def _row(name: str, study: Study, ground: Ground | None, parameters: int | None) -> dict[str, Any]:
+    optimizer = study.recipe.optimizer
+    found: dict[str, Any] = {
+        "variant": name,
+        "network": _named(study.model.name, study.model.arguments),
+        "parameters": parameters,
+        "data": _named(study.data.name, study.data.options),
+        "examples": None if ground is None else ground.data.train,
+        "epoch": None if ground is None else ground.steps_per_epoch,
+        "batch": study.recipe.batch_size,
+        "optimizer": optimizer.name,
+        "lr": optimizer.lr,
+        "momentum": optimizer.momentum if optimizer.name == "sgd" else None,
+        "weight_decay": optimizer.weight_decay,
+        "by_block": "; ".join(map(_rule, optimizer.by_block)),
+        "schedule": _schedule(study.recipe),
+        "augment": _augment(study.recipe),
+        "start": _start(study.start),
+    }
+    found |= _branch(study) if isinstance(study, BranchStudy) else _to(study)
+    alphas = study.evaluate.points
+    even = alphas == tuple(index / (len(alphas) - 1) for index in range(len(alphas)))
+    return found | {
+        "alphas": len(alphas) if even else " ".join(f"{alpha:g}" for alpha in alphas),
+        "on": " ".join(study.evaluate.on),
+        "norm_stats": study.evaluate.norm_stats,
+        "seeds": len(study.seeds),
+    }
+
+
+def _named(name: str, arguments: Mapping[str, Any]) -> str:
+    inside = ", ".join(f"{key}={_plain(value)}" for key, value in arguments.items())
+    return f"{name}({inside})" if inside else name
+
+
+def _plain(value: object) -> str:
+    return "x".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _rule(rule: ByBlock) -> str:
+    blocks = rule.blocks if isinstance(rule.blocks, str) else " ".join(rule.blocks)
+    decay = "" if rule.weight_decay is None else f", weight decay {rule.weight_decay:g}"
+    return f"{blocks}: lr x {rule.factor:g}{decay}"
+
+
+def _schedule(recipe: Recipe) -> str:
+    schedule = recipe.schedule
+    found: list[str] = []
+    if schedule.warmup is not None:
+        found.append(f"warm-up over {schedule.warmup}")
+    if schedule.milestones:
+        found.append(f"x {schedule.factor:g} at {' '.join(map(str, schedule.milestones))}")
+    if schedule.cosine is not None:
+        found.append(f"cosine to {schedule.cosine}")
+    if schedule.drop is not None:
+        found.append(f"x {schedule.drop:g} from {schedule.drop_start}")
+    return ", ".join(found) or "constant"
+
+
+def _augment(recipe: Recipe) -> str:
+    augment = recipe.augment
+    found = [f"crop {augment.crop}"] * bool(augment.crop) + ["flip"] * augment.flip
+    return " ".join(found + [f"brightness {augment.brightness:g}"] * bool(augment.brightness)) or "none"
+
+
+def _start(start: Start | None) -> str:
+    if start is None:
+        return "initial weights"
+    if start.pretrain is None:
+        text = f"file {start.file}"
+    else:
+        before = start.pretrain
+        changed = [
+            f"{key} {_flat(value)}" for key, value in (("data", before.data), ("recipe", before.recipe)) if value
+        ]
+        until = [] if before.until is None else [f"until {before.until.on} accuracy {before.until.accuracy:g}"]
+        text = ", ".join([f"trained {before.to}", *until, *changed])
+    if start.at != 1.0:
+        text += f", at {start.at}{f'{start.offset:+d}' if start.offset else ''} of the line"
+    if start.blocks:
+        text += f", {'new' if start.new else 'only'} {' '.join(start.blocks)}"
+    return text
+
+
+def _flat(value: Mapping[str, Any]) -> str:
+    return " ".join(
+        _flat(inner) if isinstance(inner, Mapping) else f"{key}={_plain(inner)}" for key, inner in value.items()
+    )
+
+
+def _texts(durations: Iterable[object]) -> str:
+    return " ".join(map(str, durations))
+
+
+def _branch(study: BranchStudy) -> dict[str, Any]:
+    branch, merge = study.branch, study.merge
+    s = _texts(branch.lengths) if branch.lengths else f"every {branch.every} to {branch.to} in all"
+    found: dict[str, Any] = {"k": _texts(branch.at), "s": s, "children": branch.children, "buffers": branch.buffers}
+    if merge is None:
+        return found | {"merged": None}
+    at = "every s" if merge.at is None else _texts(merge.at)
+    after = "" if merge.after is None else f", then {merge.after}"
+    after += f" with warm-up over {merge.warmup}" if merge.warmup is not None else ""
+    return found | {"merged": f"at {at}{after}{f' at lr x {merge.factor:g}' if merge.factor != 1.0 else ''}"}
+
+
+def _to(study: Study) -> dict[str, Any]:
+    assert isinstance(study, InitToFinalStudy)
+    to = study.train
+    until = "" if to.until is None else f", until {to.until.on} accuracy {to.until.accuracy:g}"
+    blocks = to.blocks if isinstance(to.blocks, str) else " ".join(to.blocks)
+    return {"to": f"{to.to}{until}", "paths": " ".join(to.paths), "blocks": blocks or "whole only"}
