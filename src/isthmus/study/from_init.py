@@ -25,6 +25,9 @@ def path_requests(build: Builder, study: InitToFinalStudy) -> Iterator[Request]:
         initial = build.start(seed)
         final = build.advance(initial, build.trunk_noise(seed), stop, until=to.until)
         states = {"initial": initial, "final": final, "fresh": Init(build.model, noise.derive(seed, "fresh"))}
+        if study.evaluate.networks_on is not None:
+            for name in ("initial", "final"):
+                yield from build.network({"seed": seed, "network": name}, states[name])
         for path in to.paths:
             first, _, second = path.partition("->")
             ends = (states[first], states[second])

@@ -68,12 +68,15 @@ class Evaluate(Spec):
     """Where networks are evaluated: how many alphas (or which), on what, with which normalisation statistics.
 
     ``on`` names parts of the data: ``"test"``, ``"train"``, or ``"train:10000"`` for a fixed 10,000 of them.
-    ``norm_stats`` is ``recompute``, ``interpolate``, ``batch``, ``keep`` or ``init``. With ``scores`` they are also
-    evaluated on parts of the training set by how hard its examples are.
+    Single networks are evaluated there too, or on the parts that ``networks_on`` names: accuracies may need more
+    examples than paths. In *init-to-final* studies, which have only paths otherwise, it has the initial and the final
+    networks evaluated. ``norm_stats`` is ``recompute``, ``interpolate``, ``batch``, ``keep`` or ``init``. With
+    ``scores`` they are also evaluated on parts of the training set by how hard its examples are.
     """
 
     alphas: Annotated[int, Field(ge=2)] | tuple[Finite, ...] = 25
     on: tuple[str, ...] = ("test",)
+    networks_on: tuple[str, ...] | None = None
     norm_stats: Literal["recompute", "interpolate", "batch", "keep", "init"] = "recompute"
     stats_batch: Annotated[int, Field(ge=2)] = 256
     stats_examples: Annotated[int, Field(ge=2)] = 10_240
@@ -81,10 +84,10 @@ class Evaluate(Spec):
     precision: Literal["float32", "bf16"] = "float32"
     scores: ScoresSpec | None = None
 
-    @field_validator("on")
+    @field_validator("on", "networks_on")
     @classmethod
-    def _parts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return distinct(tuple(part(text) for text in value), "parts")
+    def _parts(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        return value if value is None else distinct(tuple(part(text) for text in value), "parts")
 
     @field_validator("alphas")
     @classmethod
@@ -98,8 +101,13 @@ class Evaluate(Spec):
 
     @property
     def parts(self) -> tuple[Part, ...]:
-        """The parts of the data."""
+        """The parts of the data on which paths are evaluated."""
         return tuple(Part.parse(text) for text in self.on)
+
+    @property
+    def network_parts(self) -> tuple[Part, ...]:
+        """The parts on which single networks are."""
+        return tuple(Part.parse(text) for text in self.networks_on or self.on)
 
     @property
     def norm(self) -> NormSpec:
