@@ -26,11 +26,13 @@ __all__ = [
     "drops",
     "figure_of_gains",
     "interior",
+    "lengths",
     "losses",
     "measured",
     "note",
     "percent",
     "seeded",
+    "shared",
     "time",
     "together",
 ]
@@ -141,14 +143,14 @@ def course(axes: Axes, tables: Tables, variant: str, k: str, split: str = "test"
 def _of_alpha(axes: Axes, tables: Tables, variant: str, k: str, split: str) -> None:
     """The gain along the line, an s a colour."""
     lines = measured(tables, "lines", variant, k=k, split=split)
-    lengths = sorted(lines.groups("s_epochs")) if len(lines) else []
-    lengths = [lengths[round(index)] for index in np.linspace(0, len(lengths) - 1, min(len(lengths), _SHOWN))]
-    for (s,), colour in zip(lengths, plots.sequential(len(lengths)), strict=True):
-        own = lines.where(s_epochs=s)
+    every = lengths(lines)
+    ss = [every[round(index)] for index in np.linspace(0, len(every) - 1, min(len(every), _SHOWN))]
+    for s, colour in zip(ss, plots.sequential(len(ss)), strict=True):
+        own = lines.where(s=s)
         ends = seeded((row for row in own if row["alpha"] in (0.0, 1.0)), lambda row: 0.0, percent)[1]
         at, values = seeded(own, lambda row: float(row["alpha"]), percent)
         if len(ends) == len(values):
-            by_seed(axes, (at, values - ends), {"color": colour, "label": f"s = {own['s'][0]}", "marker": "."})
+            by_seed(axes, (at, values - ends), {"color": colour, "label": f"s = {s}", "marker": "."})
     plots.threshold(axes, 0.0)
     axes.set_xticks([0, 0.5, 1], labels=["0", "0.5", "1"])
     plots.label(axes, "Along the line", "alpha (0, 1: the copies)", "gain (points)")
@@ -165,7 +167,7 @@ def figure_of_gains(
     trunk: str | None = None,
 ) -> list[Path]:
     """A row of panels a variant and k: accuracy against epochs, the gain along the line."""
-    places = [(variant, k) for variant in variants for k in _ks(tables, variant)] or [(variants[0], "none")]
+    places = [(variant, k) for variant in variants for k in shared(tables, variant)] or [(variants[0], "none")]
     said = "Gain: accuracy minus the mean of the two copies."
     figure, panels = plots.canvas(
         len(places), 2, title=title, note=note(tables, variants, said), panel=(3.3, 2.3 if len(places) == 1 else 1.9)
@@ -180,9 +182,15 @@ def figure_of_gains(
     return plots.save(figure, folder / name)
 
 
-def _ks(tables: Tables, variant: str) -> list[str]:
-    rows = sorted(measured(tables, "gains", variant), key=lambda row: row["k_epochs"])
-    return list(dict.fromkeys(row["k"] for row in rows))
+def shared(tables: Tables, variant: str, of: Table | None = None) -> list[str]:
+    """The k of a variant's pairs (or of these rows) in rising order."""
+    rows = measured(tables, "gains", variant) if of is None else of
+    return list(dict.fromkeys(row["k"] for row in sorted(rows, key=lambda row: row["k_epochs"])))
+
+
+def lengths(rows: Table) -> list[str]:
+    """The s of these rows in rising order."""
+    return list(dict.fromkeys(row["s"] for row in sorted(rows, key=lambda row: row["s_epochs"])))
 
 
 def after_merge(axes: Axes, tables: Tables, variants: Sequence[str], split: str = "test") -> None:

@@ -29,6 +29,7 @@ __all__ = [
     "early",
     "epochs",
     "gains",
+    "grid",
     "late",
     "of",
     "trunk",
@@ -105,6 +106,11 @@ def gains(scale: Scale, *, last: bool = False) -> Fields:
     k = 5 if scale == "small" else 10
     s = epochs([k] if last else range(1, k + 1))
     return branch([f"{k}ep"], s, trunk_at_k=not last) | continued("2ep" if k == 5 else f"{k}ep", at=s[-1:])
+
+
+def grid() -> Fields:
+    """F9 at paper scale: every k and s of the grid, merged and trained on for two epochs."""
+    return branch(epochs(GRID), epochs(GRID)) | continued("2ep")
 
 
 def trunk(at: Sequence[str]) -> Fields:
