@@ -111,6 +111,7 @@ def pretrained(study: InitToFinalStudy) -> dict[str, Any]:
         "recipe": found.recipe,
         "at": study.start.at,
         "offset": study.start.offset,
+        "clip": study.start.clip,
         "points": study.start.points and len(study.start.points),
         "new": study.start.new,
     }
@@ -167,7 +168,7 @@ def test_f3(scale: Scale) -> None:
     for name, offset in (("before the top", -5), ("top", 0), ("after the top", 5)):
         assert brief(found[name]) == {**base, "start": found[name].start}
         wanted = {"to": base["to"], "until": None, "data": {}, "recipe": {}, "at": "top", "new": None}
-        assert pretrained(found[name]) == {**wanted, "offset": offset, "points": 51}
+        assert pretrained(found[name]) == {**wanted, "offset": offset, "clip": offset != 0, "points": 51}
     first = base["drops"][0]
     for name in ("random init", "top"):
         early = found[f"{name} until the first drop"]
@@ -205,7 +206,7 @@ def test_f2a(scale: Scale) -> None:
     if scale == "small":
         recipe = {"optimizer": {"lr": 0.1}, "schedule": {"milestones": ["10ep", "20ep"]}}
         wanted = {"to": "30ep", "until": None, "data": {"name": "tiny_imagenet", "size": 32}, "recipe": recipe}
-        assert pretrained(tuned) == {**wanted, "at": 1.0, "offset": 0, "points": None, "new": ("fc",)}
+        assert pretrained(tuned) == {**wanted, "at": 1.0, "offset": 0, "clip": False, "points": None, "new": ("fc",)}
         assert list(found) == ["scratch", "pre-trained"]
         return
     assert (tuned.start.file, tuned.start.new) == ("weights/resnet18.pth", ("conv1.*", "fc"))
