@@ -28,6 +28,7 @@ BRANCH = {
                 "pretrain": {"to": "9ep", "until": {"accuracy": 0.75}, "data": {"random_labels": 4}},
                 "at": "top",
                 "offset": -5,
+                "clip": True,
             }
         },
     },
@@ -76,7 +77,10 @@ def test_a_row_a_variant() -> None:
     }
     assert {name: base[name] for name in expected} == expected
     assert (warm["lr"], warm["schedule"]) == (0.3, "warm-up over 100it, x 0.2 at 60ep 90ep")
-    assert again["start"] == "trained 9ep, until train accuracy 0.75, data random_labels=4, at top-5 of the line"
+    assert (
+        again["start"]
+        == "trained 9ep, until train accuracy 0.75, data random_labels=4, at top-5 or the end of the line"
+    )
     assert base["examples"] is None
 
 

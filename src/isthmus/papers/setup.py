@@ -110,7 +110,8 @@ def _start(start: Start | None) -> str:
         until = [] if before.until is None else [f"until {before.until.on} accuracy {before.until.accuracy:g}"]
         text = ", ".join([f"trained {before.to}", *until, *changed])
     if start.at != 1.0:
-        text += f", at {start.at}{f'{start.offset:+d}' if start.offset else ''} of the line"
+        offset = f"{start.offset:+d}{' or the end' if start.clip else ''}" if start.offset else ""
+        text += f", at {start.at}{offset} of the line"
     if start.blocks:
         text += f", {'new' if start.new else 'only'} {' '.join(start.blocks)}"
     return text
