@@ -85,8 +85,8 @@ def test_how_far_an_interval_is_from_0() -> None:
 
 
 def test_what_has_no_interval() -> None:
-    two = clustered([1.0, 2.0, 3.0, 5.0], [4.0, 9.0, 3.0, 8.0], "aabb")
-    assert two.value == pytest.approx(0.2)
+    two = clustered([1.0, 2.0, 3.0, 5.0], [4.0, 3.0, 9.0, 8.0], "aabb")
+    assert two.value == pytest.approx(0.6)
     assert math.isnan(two.low)
     assert math.isnan(two.from_zero)
     assert math.isnan(clustered([1.0, math.nan, 2.0], [1.0, 2.0, 3.0], "abc").value)
