@@ -32,7 +32,7 @@ def path_requests(build: Builder, study: InitToFinalStudy) -> Iterator[Request]:
             first, _, second = path.partition("->")
             ends = (states[first], states[second])
             labels = {"seed": seed, "path": path}
-            moving = blocks if "final" in (first, second) else {}
+            moving = blocks if to.moves_blocks(path) else {}
             yield from build.line("paths", {**labels, "block": "all"}, PathSpec("line", ends), blocks=moving or None)
             rest = _rest(first, to.rest)
             for block, patterns in moving.items():

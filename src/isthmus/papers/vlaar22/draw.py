@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["Look", "along", "draw"]
+__all__ = ["Look", "along", "draw", "routes"]
 
 Metric = Literal["loss", "accuracy"]
 
@@ -31,6 +31,7 @@ TITLES |= {f"stage{index}": f"Block {index}" for index in range(1, 5)}
 _WAYS = {"initial->final": "0: initial, 1: final", "fresh->final": "0: fresh, 1: final"}
 _WAYS |= {"final->fresh": "0: final, 1: fresh", "initial->fresh": "0: initial, 1: fresh"}
 _STARTS = {"initial": "their initial weights", "fresh": "fresh initial weights", "final": "the final weights"}
+_ENDS = {"initial->final": "i to f", "fresh->final": "i' to f", "initial->fresh": "i to i'"}
 _COLUMNS = 5
 
 
@@ -110,25 +111,49 @@ def along(look: Look, tables: Tables, route: str = MAIN, metric: Metric = "loss"
     return figure
 
 
+def routes(name: str, title: str, tables: Tables, folder: Path) -> list[Path]:
+    """A panel a variant with the loss of the whole network along every route, a colour each; the files written."""
+    points = tables["curves"].where(block="all")
+    shown = list(dict.fromkeys(tables["paths"]["variant"]))
+    figure, panels = plots.canvas(
+        1,
+        max(1, len(shown)),
+        title=f"{title}: test loss between initial (i), final (f) and fresh initial (i') weights",
+        note=_note(tables, None, "loss", shown),
+    )
+    for axes, variant in zip(panels, shown, strict=False):
+        for (route, words), colour in zip(_ENDS.items(), plots.CATEGORICAL, strict=False):
+            _curves(axes, points.where(variant=variant, path=route), "loss", colour, words)
+        axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
+        rows = tables["paths"].where(variant=variant, metric="loss")
+        for level in sorted({math.log(row["classes"]) for row in rows}):
+            plots.threshold(axes, level)
+        plots.legend(axes)
+        plots.label(axes, variant, "alpha (0: first, 1: second)", "test loss (nats)")
+    return plots.save(figure, folder / name)
+
+
 def _route(route: str) -> str:
     first, _, second = route.partition("->")
     return f"{_STARTS[first]} to {_STARTS[second]}"
 
 
-def _note(tables: Tables, route: str, metric: Metric, shown: Sequence[str]) -> str:
+def _note(tables: Tables, route: str | None, metric: Metric, shown: Sequence[str]) -> str:
     """What a reader has to know: seeds, examples, what moves, what the marks are, normalisation statistics."""
-    rows = tables["paths"].where(lambda row: row["path"] == route and row["variant"] in shown)
+    rows = tables["paths"].where(lambda row: row["path"] == (route or row["path"]) and row["variant"] in shown)
     seeds = sorted({len(set(group["seed"])) for group in rows.groups("variant").values()})
     count = " to ".join(map(str, seeds[:1] + seeds[1:][-1:])) or "0"
     spread = "One seed" if seeds == [1] else f"{count} seeds: mean as a line, lowest to highest as a band"
     parts = dict.fromkeys((row["split"].partition(":")[0], row["examples"]) for row in rows)
     on = " and ".join(f"{examples:,} {split} examples" for split, examples in parts) or "nothing"
     norm = ", ".join(dict.fromkeys(rows["norm_stats"]))
-    marks = "Dotted: loss at the start of the path of the whole network. Dashed: ln of the number of classes."
-    found = [f"{spread}; paths on {on}.", "A block moves alone while the others stay at the final weights."]
-    found += [marks] if metric == "loss" else []
-    found += ["Accuracy: points are seeds, the bar is their mean."]
-    return " ".join([*found, f"norm_stats: {norm}." if norm not in ("", "none") else ""]).strip()
+    found = [f"{spread}; paths on {on}."]
+    if route is not None:
+        found += ["A block moves alone while the others stay at the final weights."] * (set(rows["block"]) != {"all"})
+        found += ["Dotted: loss at the start of the path of the whole network."] * (metric == "loss")
+    found += ["Dashed: ln of the number of classes."] * (metric == "loss")
+    found += ["Accuracy: points are seeds, the bar is their mean."] * (route is not None)
+    return " ".join(found + [f"norm_stats: {norm}."] * (norm not in ("", "none")))
 
 
 def _curves(axes: Axes, points: Table, metric: Metric, colour: Any, name: str) -> None:

@@ -21,12 +21,15 @@ __all__ = [
     "DIRECTION",
     "MAIN",
     "accuracy",
+    "among",
+    "apart",
     "block_rises",
     "curve",
     "descent",
     "difference",
     "distance",
     "fall",
+    "farthest",
     "gain",
     "is_shape",
     "labels_at",
@@ -36,6 +39,7 @@ __all__ = [
     "lowest",
     "path",
     "rise",
+    "scaled",
     "smallest",
     "summed_rises",
     "top",
@@ -98,6 +102,29 @@ def lowest(variant: str, *, upto: float, block: str = "all", route: str = MAIN) 
     def value(tables: Tables) -> float:
         alphas, losses = curve(tables, variant, block, route)
         return float(np.min(losses[alphas <= upto + 1e-9]))
+
+    return value
+
+
+def farthest(variant: str, level: float, route: str = MAIN) -> Statistic:
+    """The loss on a path that is farthest from a level, above or below."""
+
+    def value(tables: Tables) -> float:
+        _, losses = curve(tables, variant, "all", route)
+        off = np.abs(losses - level)
+        return math.nan if np.isnan(off).any() else float(losses[int(np.argmax(off))])
+
+    return value
+
+
+def apart(variant: str, block: str, other: str) -> Statistic:
+    """The mean over alphas of the difference, without its sign, between the losses of two blocks that move alone."""
+
+    def value(tables: Tables) -> float:
+        (alphas, a), (others, b) = (curve(tables, variant, name) for name in (block, other))
+        if not np.array_equal(alphas, others):
+            raise BadInput(f"there are no common alphas of blocks {block} and {other} for {variant}")
+        return float(np.mean(np.abs(a - b)))
 
     return value
 
@@ -186,6 +213,11 @@ def largest(*statistics: Statistic) -> Statistic:
     return lambda tables: float(np.max([each(tables) for each in statistics]))
 
 
+def scaled(factor: float, of: Statistic) -> Statistic:
+    """A number times a factor."""
+    return lambda tables: factor * of(tables)
+
+
 def fall(of: Statistic, to: Statistic) -> Statistic:
     """The share by which a number falls to another; where it is 0 there is nothing to fall."""
 
@@ -208,6 +240,27 @@ def lead(variant: str, *others: str, split: str = "test") -> Callable[[Tables], 
             return {"all": f"there is no accuracy on the {split} split for {', '.join(missing)}"}
         rival = max(others, key=lambda name: float(np.mean(numbers[name])))
         return per_seed(gain(variant, rival, split))(tables)
+
+    return values
+
+
+def among(statistic: Statistic, *, keep: Statistic, least: float, needed: int) -> Callable[[Tables], Values]:
+    """The statistic of those seeds alone for which another (``keep``) is ``least`` or more; so many are ``needed``.
+
+    A seed for which that is not known has no number; one for which it is known and less is left out.
+    """
+
+    def values(tables: Tables) -> Values:
+        known, numbers = per_seed(keep)(tables), per_seed(statistic)(tables)
+        kept: dict[Any, float | str] = {}
+        for seed, value in known.items():
+            if isinstance(value, str) or math.isnan(value):
+                kept[seed] = value
+            elif value >= least:
+                kept[seed] = numbers[seed]
+        if len(kept) < needed:
+            return {"all": f"{len(kept)} of {len(known)} runs reach {least:g}, {needed} are needed"}
+        return kept
 
     return values
 
