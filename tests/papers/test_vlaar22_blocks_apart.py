@@ -194,7 +194,7 @@ def test_figures_of_any_tables(tmp_path: Path, drawn: dict[str, Figure]) -> None
 
 
 def _resnet(row: Mapping[str, Any]) -> bool:
-    return row["variant"].startswith("resnet18")
+    return str(row["variant"]).startswith("resnet18")
 
 
 def _vgg(row: Mapping[str, Any]) -> bool:

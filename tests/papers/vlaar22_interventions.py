@@ -105,6 +105,8 @@ def spoilt(found: Mapping[str, Table], keep: Iterable[str] = ("alpha",)) -> dict
 
     def cell(row: Mapping[str, Any], name: str) -> Any:
         value = row[name]
+        if row.get("seed") == 1 and name == "shape" and value is not None:
+            return "NaN"
         return math.nan if row.get("seed") == 1 and isinstance(value, float) and name not in kept else value
 
     return {
