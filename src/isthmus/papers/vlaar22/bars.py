@@ -111,17 +111,20 @@ def _there(row: Mapping[str, Any] | None) -> bool:
 
 
 def _panel(axes: Axes, found: list[tuple[str, Mapping[str, Any]]]) -> None:
+    from matplotlib.patheffects import withStroke
+
     across = axes.get_yaxis_transform()
     for index, (words, row) in enumerate(found):
         place = len(found) - 1 - index
         _bar(axes, place, row["change"], _OURS, (row["change_low"], row["change_high"]))
         _bar(axes, place - 0.22, row["published_change"], _THEIRS, (None, None))
-        axes.text(0.0, place + 0.16, f"{words}: {_told(row)}", transform=across, fontsize=6.5, va="bottom")
-    for index, (colour, text) in enumerate(((_OURS, "here"), (_THEIRS, "paper"))):  # where the base has no bars
+        text = axes.text(0.0, place + 0.16, f"{words}: {_told(row)}", transform=across, fontsize=6.5, va="bottom")
+        text.set_path_effects([withStroke(linewidth=2, foreground="white")])
+    for index, (colour, name) in enumerate(((_OURS, "here"), (_THEIRS, "paper"))):  # where the base has no bars
         axes.text(
             0.0,
             len(found) - 1 - 0.22 * index,
-            f"\N{BLACK SQUARE} {text}",
+            f"\N{BLACK SQUARE} {name}",
             transform=across,
             fontsize=6.5,
             va="center",
