@@ -32,7 +32,8 @@ def draw(results: Results, folder: Path) -> list[Path]:
         files += _lines(results, folder)
     if "paths" in results.tables:
         files += _blocks(results, folder)
-    if "networks" in results.tables and any(results["networks"]["after_steps"]):
+    networks = results.tables.get("networks", Table((), ()))
+    if any(row.get("after_steps") for row in networks):
         files += _after_merge(results, folder)
     return files
 

@@ -80,6 +80,14 @@ def test_a_row_a_variant() -> None:
     assert base["examples"] is None
 
 
+def test_the_trunk_alone() -> None:
+    (found,) = described(
+        from_mapping({**BRANCH, "branch": {"at": ["4ep"], "trunk_at_k": True}, "merge": None, "variants": None})
+    )
+    assert (found["k"], found["s"]) == ("4ep", "the trunk alone")
+    assert "merged" not in found
+
+
 def test_a_network_from_initial_to_final_weights() -> None:
     (found,) = described(from_mapping(ONE))
     assert found["variant"] == ""

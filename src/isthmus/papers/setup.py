@@ -131,6 +131,8 @@ def _texts(durations: Iterable[object]) -> str:
 
 def _branch(study: BranchStudy) -> dict[str, Any]:
     branch, merge = study.branch, study.merge
+    if branch.trunk_alone:
+        return {"k": _texts(branch.at), "s": "the trunk alone"}
     s = _texts(branch.lengths) if branch.lengths else f"every {branch.every} to {branch.to} in all"
     found: dict[str, Any] = {"k": _texts(branch.at), "s": s, "children": branch.children, "buffers": branch.buffers}
     if merge is None:

@@ -38,10 +38,10 @@ def expand(study: Study, *, data_root: str | Path | None = None, bf16: bool = Fa
         MissingData: the data set's files are not there, and nothing else is wrong.
     """
     look_up = _once(data_root)
-    found = {name: _tried(partial(_expand, one, look_up, bf16)) for name, one in _each(study).items()}
+    found = {name: _tried(partial(_expand, one, look_up, bf16, data_root)) for name, one in _each(study).items()}
     unasked = _unasked(study)
     if unasked or any(isinstance(one, BadStudy) for one in found.values()):
-        alone = _tried(partial(_expand, _alone(study), look_up, bf16)) if study.variants else found[""]
+        alone = _tried(partial(_expand, _alone(study), look_up, bf16, data_root)) if study.variants else found[""]
         problems = {name: _problems(one, found[name]) for name, one in _each(study).items()}
         raise BadStudy(_by_variant(problems, _problems(_alone(study), alone)) + unasked)
     if not study.variants:
@@ -61,7 +61,7 @@ def check(study: Study, expansion: Expansion, *, data_root: str | Path | None = 
         return
     own: list[str] = []
     if study.variants:
-        own = _problems(_alone(study), _tried(partial(_expand, _alone(study), _once(data_root), False)))
+        own = _problems(_alone(study), _tried(partial(_expand, _alone(study), _once(data_root), False, data_root)))
     raise BadStudy(_by_variant(problems, own))
 
 
@@ -145,7 +145,7 @@ def _joined(found: Mapping[str, Expansion]) -> Expansion:
     )
 
 
-def _expand(study: Study, look_up: LookUp, bf16: bool) -> Expansion:
+def _expand(study: Study, look_up: LookUp, bf16: bool, root: str | Path | None) -> Expansion:
     """The nodes of a study without variants."""
     data, wrong_data, missing = look_up(study.data)
     model, wrong = model_ref(study.model)
@@ -157,7 +157,7 @@ def _expand(study: Study, look_up: LookUp, bf16: bool) -> Expansion:
     problems += augment_problems(recipe, data)
     start = Located()
     if model is not None and data is not None:
-        start = locate(study, model, data, recipe, look_up, bf16=bf16)
+        start = locate(study, model, data, recipe, look_up, bf16=bf16, root=root)
         problems += start.problems
         missing = missing or start.missing
     elif study.start is not None:
@@ -190,5 +190,6 @@ def _expand(study: Study, look_up: LookUp, bf16: bool) -> Expansion:
     if missing is not None and not problems:
         raise missing
     problems = [text for text in problems if not text.startswith(PATH) or text.removeprefix(PATH) not in problems]
-    lacking = [] if missing is None else [f"{'data' if data is None else 'start.pretrain.data'}: {missing}"]
+    section = "start.file" if study.start is not None and study.start.file is not None else "start.pretrain.data"
+    lacking = [] if missing is None else [f"{'data' if data is None else section}: {missing}"]
     raise BadStudy(dict.fromkeys([*problems, *lacking]))

@@ -25,11 +25,14 @@ def path_requests(build: Builder, study: InitToFinalStudy) -> Iterator[Request]:
         initial = build.start(seed)
         final = build.advance(initial, build.trunk_noise(seed), stop, until=to.until)
         states = {"initial": initial, "final": final, "fresh": Init(build.model, noise.derive(seed, "fresh"))}
+        if study.evaluate.networks_on is not None:
+            for name in ("initial", "final"):
+                yield from build.network({"seed": seed, "network": name}, states[name])
         for path in to.paths:
             first, _, second = path.partition("->")
             ends = (states[first], states[second])
             labels = {"seed": seed, "path": path}
-            moving = blocks if "final" in (first, second) else {}
+            moving = blocks if to.moves_blocks(path) else {}
             yield from build.line("paths", {**labels, "block": "all"}, PathSpec("line", ends), blocks=moving or None)
             rest = _rest(first, to.rest)
             for block, patterns in moving.items():

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from isthmus.errors import BadData, BadInput
+from isthmus.datasets.files import VARIABLE
+from isthmus.errors import BadData, BadInput, MissingData
 from isthmus.nodes import DataRef, Import, ModelRef
 from isthmus.recipe import Recipe
 from isthmus.study import fitting
@@ -31,10 +33,20 @@ class Located:
     missing: BadData | None = None
 
 
-def locate(study: Study, model: ModelRef, data: DataRef, recipe: Recipe, look_up: LookUp, *, bf16: bool) -> Located:
+def locate(
+    study: Study,
+    model: ModelRef,
+    data: DataRef,
+    recipe: Recipe,
+    look_up: LookUp,
+    *,
+    bf16: bool,
+    root: str | Path | None = None,
+) -> Located:
     """Where the networks of a study start that has this model, data and recipe itself.
 
-    Models are built, which loads torch, only where blocks are named or two architectures meet.
+    ``root`` is the folder of data sets. Models are built, which loads torch, only where blocks are named or two
+    architectures meet.
     """
     if study.start is None:
         return Located()
@@ -42,7 +54,7 @@ def locate(study: Study, model: ModelRef, data: DataRef, recipe: Recipe, look_up
     if study.start.pretrain is not None:
         _from_pretraining(found, study, study.start, study.start.pretrain, look_up, (model, data, recipe), bf16)
     else:
-        _from_file(found, study, study.start, (model, data, recipe))
+        _from_file(found, study, study.start, (model, data, recipe), root)
     if found.problems or found.missing:
         found.starting = None
     return found
@@ -97,12 +109,19 @@ def _pretraining(
     return Pretraining(spec, model, data, recipe, pretrain.to.steps(per_epoch), pretrain.until)
 
 
-def _from_file(found: Located, study: Study, start: Start, own: Own) -> None:
+def _from_file(found: Located, study: Study, start: Start, own: Own, root: str | Path | None) -> None:
     from isthmus import weights
     from isthmus.execute.compute import read_weights
 
     assert start.file is not None
-    path = str(Path(start.file).expanduser().absolute())
+    places = _places(start.file, root)
+    path = next((str(place) for place in places if place.exists()), str(places[0]))
+    if len(places) > 1 and not Path(path).exists():
+        found.missing = MissingData(
+            f"There is no file of weights {start.file}, neither in {places[0].parent} nor in {places[1].parent};"
+            " put it into one of them."
+        )
+        return
     try:
         tensors = read_weights(path)
     except BadInput as error:
@@ -114,6 +133,14 @@ def _from_file(found: Located, study: Study, start: Start, own: Own) -> None:
         found.starting = Starting(study, *own, file=file, taken=taken, fresh=fresh)
     else:
         found.starting = Starting(study, *own, file=file)
+
+
+def _places(file: str, root: str | Path | None) -> list[Path]:
+    """Where a file of weights may be: from the working folder on, and a relative one from the folder of data sets."""
+    path = Path(file).expanduser()
+    named = os.environ.get(VARIABLE) if root is None else root
+    below = [] if named is None or path.is_absolute() else [Path(named).expanduser() / path]
+    return [place.absolute() for place in (path, *below)]
 
 
 def _parts(

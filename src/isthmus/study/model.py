@@ -68,12 +68,15 @@ class Evaluate(Spec):
     """Where networks are evaluated: how many alphas (or which), on what, with which normalisation statistics.
 
     ``on`` names parts of the data: ``"test"``, ``"train"``, or ``"train:10000"`` for a fixed 10,000 of them.
-    ``norm_stats`` is ``recompute``, ``interpolate``, ``batch``, ``keep`` or ``init``. With ``scores`` they are also
-    evaluated on parts of the training set by how hard its examples are.
+    Single networks are evaluated there too, or on the parts that ``networks_on`` names: accuracies may need more
+    examples than paths. In *init-to-final* studies, which have only paths otherwise, it has the initial and the final
+    networks evaluated. ``norm_stats`` is ``recompute``, ``interpolate``, ``batch``, ``keep`` or ``init``. With
+    ``scores`` they are also evaluated on parts of the training set by how hard its examples are.
     """
 
     alphas: Annotated[int, Field(ge=2)] | tuple[Finite, ...] = 25
     on: tuple[str, ...] = ("test",)
+    networks_on: tuple[str, ...] | None = None
     norm_stats: Literal["recompute", "interpolate", "batch", "keep", "init"] = "recompute"
     stats_batch: Annotated[int, Field(ge=2)] = 256
     stats_examples: Annotated[int, Field(ge=2)] = 10_240
@@ -81,10 +84,10 @@ class Evaluate(Spec):
     precision: Literal["float32", "bf16"] = "float32"
     scores: ScoresSpec | None = None
 
-    @field_validator("on")
+    @field_validator("on", "networks_on")
     @classmethod
-    def _parts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return distinct(tuple(part(text) for text in value), "parts")
+    def _parts(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        return value if value is None else distinct(tuple(part(text) for text in value), "parts")
 
     @field_validator("alphas")
     @classmethod
@@ -98,8 +101,13 @@ class Evaluate(Spec):
 
     @property
     def parts(self) -> tuple[Part, ...]:
-        """The parts of the data."""
+        """The parts of the data on which paths are evaluated."""
         return tuple(Part.parse(text) for text in self.on)
+
+    @property
+    def network_parts(self) -> tuple[Part, ...]:
+        """The parts on which single networks are."""
+        return tuple(Part.parse(text) for text in self.networks_on or self.on)
 
     @property
     def norm(self) -> NormSpec:
@@ -111,7 +119,8 @@ class Branch(Spec):
     """How copies part: when (``at``: every k), for how long (every s), how many, on what noise.
 
     Give ``lengths`` (the same s for every k), or ``to`` and ``every``: children train to the step ``to`` and every
-    multiple of ``every`` on the way is an s. With ``trunk_is_child`` the first of the copies is the trunk itself
+    multiple of ``every`` on the way is an s. Given neither, with ``trunk_at_k``, no copy leaves the trunk, which is
+    looked at alone: how one training goes. With ``trunk_is_child`` the first of the copies is the trunk itself
     going on, its optimiser and noise untouched. ``differ`` names the streams of noise that are a child's own; in
     the others it goes on with the trunk's. ``noise`` gives the children's noise seeds; by default they are
     derived from the study's seed and the child's number. With ``trunk_at_k`` the trunk is evaluated at every k, as
@@ -141,7 +150,7 @@ class Branch(Spec):
     def _fits(self) -> Branch:
         if not self.at:
             raise ValueError("expected at least one k in at, found none")
-        if bool(self.lengths) == bool(self.to) or bool(self.to) != bool(self.every):
+        if (bool(self.lengths) == bool(self.to) or bool(self.to) != bool(self.every)) and not self.trunk_alone:
             raise ValueError("expected either lengths, or to and every")
         if not self.differ:
             raise ValueError('expected at least one stream in differ ("order", "augmentation", "dropout"), found none')
@@ -153,6 +162,11 @@ class Branch(Spec):
                 "expected disjoint without trunk_is_child, found both: the trunk goes on on the whole training set"
             )
         return self
+
+    @property
+    def trunk_alone(self) -> bool:
+        """Whether no copy leaves the trunk, which is evaluated at every k."""
+        return self.trunk_at_k and not (self.lengths or self.to or self.every)
 
 
 class MergeSpec(Spec):
@@ -203,21 +217,22 @@ class To(Spec):
     """How the final network is trained, and along which paths it is looked at.
 
     ``to`` is the length of training (at most, with ``until``). ``paths`` are whole lines; ``blocks`` names the
-    model's blocks (or "all") that move alone, everything else at ``rest``, on each path that has a final end; a
-    part of a block has a dotted name ("stage4.0" is the first unit of stage 4), and a table gives names to globs on
-    tensor names (``{ statistics = ["*running_*"] }``).
+    model's blocks (or "all") that move alone, everything else at ``rest``, on each path that has a final end, or on
+    those of ``blocks_on`` alone; a part of a block has a dotted name ("stage4.0" is the first unit of stage 4), and a
+    table gives names to globs on tensor names (``{ statistics = ["*running_*"] }``).
     """
 
     to: DurationField
     until: Until | None = None
     paths: tuple[PathName, ...] = ("initial->final",)
     blocks: Literal["all"] | tuple[str, ...] | Mapping[str, tuple[str, ...]] = ()
+    blocks_on: tuple[PathName, ...] | None = None
     rest: Literal["final", "other"] = "final"
 
-    @field_validator("paths")
+    @field_validator("paths", "blocks_on")
     @classmethod
-    def _once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return distinct(value, "paths")
+    def _once(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        return value if value is None else distinct(value, "paths")
 
     @field_validator("blocks")
     @classmethod
@@ -233,7 +248,16 @@ class To(Spec):
     def _moves(self) -> To:
         if self.blocks and not any("final" in path for path in self.paths):
             raise ValueError(f"expected a path with a final end beside blocks, found {', '.join(self.paths)}")
+        if self.blocks_on and not self.blocks:
+            raise ValueError("expected blocks beside blocks_on, found none")
+        for path in self.blocks_on or ():
+            if path not in self.paths or "final" not in path:
+                raise ValueError(f"expected those of paths that have a final end in blocks_on, found {path}")
         return self
+
+    def moves_blocks(self, path: str) -> bool:
+        """Whether blocks move alone on a path."""
+        return "final" in path if self.blocks_on is None else path in self.blocks_on
 
 
 class Study(Spec):

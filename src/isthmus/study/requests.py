@@ -162,8 +162,11 @@ class Builder:
         """The measurements of a path on every part of the data; with the distance of its ends, of ``blocks`` too."""
         evaluate = self.study.evaluate
         apart = Distance(path.ends[0], path.ends[-1], blocks) if distance else None
-        for part in (*evaluate.parts, *self.scored):
-            measure = self.measure(path, part, evaluate.points if path.form != "point" else (0.0,))
+        parts, points = (evaluate.parts, evaluate.points)
+        if path.form == "point":
+            parts, points = (evaluate.network_parts, (0.0,))
+        for part in (*parts, *self.scored):
+            measure = self.measure(path, part, points)
             yield Request(table, {**labels, "split": str(part)}, measure, apart)
 
     def network(self, labels: Mapping[str, Any], state: State) -> Iterator[Request]:

@@ -38,7 +38,8 @@ class Start(Spec):
     """Where the networks of a study start: at weights from a ``file``, or at a network that is trained first.
 
     ``file`` is a state dict (.safetensors, or a weights-only torch file), looked for from the folder in which the
-    command runs; its names may be those of a wrapper or of another package. ``pretrain`` is a :class:`Pretrain`.
+    command runs, then below the folder of data sets; its names may be those of a wrapper or of another package.
+    ``pretrain`` is a :class:`Pretrain`.
 
     ``at`` is a point on the line from the initial weights (0) to those weights (1, the default): a number, or "top",
     where the loss is highest, ``offset`` grid points after it (before it, if negative). The top is looked for on

@@ -1,0 +1,110 @@
+"""ResNet-18 on CIFAR-10 started anew at the top of its own barrier, and near it; figures 3 and A12, table A3."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from isthmus.claims import Claim
+from isthmus.papers import Row, Scale
+from isthmus.papers.vlaar22 import draw, setups
+from isthmus.papers.vlaar22 import quantities as q
+from isthmus.papers.vlaar22.tabulate import tabulate
+from isthmus.study import Study, from_mapping
+
+__all__ = ["ROW", "study"]
+
+SCRATCH, BEFORE, TOP, AFTER = "random init", "before the top", "top", "after the top"
+OFFSETS = {BEFORE: -5, TOP: 0, AFTER: 5}
+EARLY = " until the first drop"
+POINTS = 51
+
+
+def study(scale: Scale = "paper") -> Study:
+    """Without weight decay: the network of which the barrier is, and three that start on it; five seeds.
+
+    The top is that of the test loss on 51 points between the initial and the final weights, the other starts lie 5 of
+    50 grid points before and after it. Training is seen half-way as well, where the learning rate falls first.
+    """
+    content = setups.base(scale, "f3")
+    content["seeds"] = setups.seeds(scale, small=5, paper=5)
+    content["recipe"]["optimizer"]["weight_decay"] = 0.0
+    content["evaluate"]["networks_on"] = ["test", "train"]
+    starts: dict[str, dict[str, Any]] = {SCRATCH: {}}
+    for name, offset in OFFSETS.items():
+        pretrain = {"to": f"{setups.epochs(scale)}ep"}
+        starts[name] = {"start": {"pretrain": pretrain, "at": "top", "alphas": POINTS, "offset": offset}}
+    early = {"train": {"to": setups.drops(scale)[0], "blocks": []}, "evaluate": {"alphas": 2}}
+    content["variants"] = starts | {name + EARLY: {**starts[name], **early} for name in (SCRATCH, TOP)}
+    return from_mapping(content, where=f"vlaar22 f3 at {scale} scale")
+
+
+PAPER = "Vlaar & Frankle 2022, F3"
+NEEDED = 3
+WITH_BARRIER = f" (runs whose own path rises by .05 or more, {NEEDED} of them at least)"
+
+with_barrier = functools.partial(q.among, keep=q.rise(SCRATCH), least=0.05, needed=NEEDED)
+
+CLAIMS = (
+    Claim(
+        id="better",
+        text="Networks that start on the barrier become more accurate than those from initial weights.",
+        source=f"{PAPER} and Table A3",
+        statistic="the smallest of the gains in test accuracy of the three starts (before, at and after the top) over"
+        f" initial weights (points){WITH_BARRIER}",
+        side=">=",
+        threshold=0.3,
+        why="a third of the published gains",
+        values=with_barrier(q.smallest(*(q.gain(name, SCRATCH) for name in OFFSETS))),
+        published="90.01 against 91.05, 91.12, 90.85",
+    ),
+    Claim(
+        id="monotone",
+        text="From there the loss falls all the way to the final weights.",
+        source=f"{PAPER} and A12",
+        statistic="the largest of the rises of the test loss from the three starts to their final weights (nats)"
+        f"{WITH_BARRIER}",
+        side="<=",
+        threshold=0.02,
+        why="less than half of the least rise that is called a barrier",
+        values=with_barrier(q.largest(*(q.rise(name) for name in OFFSETS))),
+        published="monotone",
+    ),
+    Claim(
+        id="faster",
+        text="They learn faster.",
+        source=PAPER,
+        statistic="test accuracy where the learning rate falls first: from the top minus from initial weights (points)"
+        f"{WITH_BARRIER}",
+        side=">=",
+        threshold=q.ABOVE,
+        why=q.DIRECTION,
+        values=with_barrier(q.gain(TOP + EARLY, SCRATCH + EARLY)),
+        published="faster",
+    ),
+    Claim(
+        id="better-in-training",
+        text="They fit the training set better as well.",
+        source="Vlaar & Frankle 2022, Table A3",
+        statistic="the smallest of the gains in training accuracy, without augmentation, of the three starts over"
+        f" initial weights (points){WITH_BARRIER}",
+        side=">=",
+        threshold=q.ABOVE,
+        why=q.DIRECTION,
+        values=with_barrier(q.smallest(*(q.gain(name, SCRATCH, "train") for name in OFFSETS))),
+        published="99.44 against 99.80, 99.86, 99.88",
+    ),
+)
+
+LOOK = draw.Look("Starts on the barrier, without weight decay", variants=(SCRATCH, BEFORE, TOP, AFTER))
+
+ROW = Row(
+    name="f3",
+    paper="vlaar22",
+    title="ResNet-18 on CIFAR-10 started at the top of its own barrier, before and after it (F3, A12, TA3)",
+    shows=("F3", "A12", "TA3"),
+    study=study,
+    tables=tabulate,
+    claims=CLAIMS,
+    figures=functools.partial(draw.draw, "F3", LOOK),
+)
