@@ -19,17 +19,20 @@ __all__ = ["described", "setup"]
 
 def setup(results: Results) -> Table:
     """A row a variant of what was run: see :func:`described`."""
-    return described(results.study, results.expansion.grounds, results.parameters)
+    return described(results.study, results.expansion.grounds, results.counts)
 
 
-def described(study: Study, grounds: Mapping[str, Ground] | None = None, parameters: int | None = None) -> Table:
+def described(
+    study: Study, grounds: Mapping[str, Ground] | None = None, counts: Mapping[str, int | None] | None = None
+) -> Table:
     """A row a variant (one for a study without variants, named ""): network, data, recipe, times, evaluation.
 
     Times are as the study gives them (``10ep``, ``500it``); ``epoch`` is the number of steps in an epoch and
-    ``examples`` that of training examples, both missing where the data were not looked at (``grounds`` None).
+    ``examples`` that of training examples, both missing where the data were not looked at (``grounds`` None);
+    ``counts`` are the numbers of parameters, by variant as well.
     """
     parts = variants(study) if study.variants else {"": study}
-    return Table.of(_row(name, one, (grounds or {}).get(name), parameters) for name, one in parts.items())
+    return Table.of(_row(name, one, (grounds or {}).get(name), (counts or {}).get(name)) for name, one in parts.items())
 
 
 def _row(name: str, study: Study, ground: Ground | None, parameters: int | None) -> dict[str, Any]:
