@@ -163,7 +163,7 @@ class Builder:
         evaluate = self.study.evaluate
         apart = Distance(path.ends[0], path.ends[-1], blocks) if distance else None
         for part in (*evaluate.parts, *self.scored):
-            measure = self.measure(path, part, evaluate.points if path.form != "point" else (0.0,))
+            measure = self.measure(path, part, (0.0,) if path.still else evaluate.points)
             yield Request(table, {**labels, "split": str(part)}, measure, apart)
 
     def network(self, labels: Mapping[str, Any], state: State) -> Iterator[Request]:
