@@ -34,7 +34,7 @@ LAYERS = (
     {"claims", "plots", "redraw"},
     {"figures", "papers", "report"},
     {"demo", "display"},
-    {"cli", "cli_data"},
+    {"cli", "cli_audit", "cli_data"},
     {"__main__"},
 )
 """From the foundations up: a module imports from its own layer and those before it."""
@@ -44,7 +44,20 @@ TORCH_FREE = {
     *("spec", "recipe", "schedules", "registry", "usercode", "datasets", "downloads", "importance"),
     *("adapters", "origins", "devices"),
     *("nodes", "graph", "store", "choices", "execute", "study"),
-    *("claims", "plots", "redraw", "figures", "papers", "report", "demo", "display", "cli", "cli_data", "__main__"),
+    *(
+        "claims",
+        "plots",
+        "redraw",
+        "figures",
+        "papers",
+        "report",
+        "demo",
+        "display",
+        "cli",
+        "cli_audit",
+        "cli_data",
+        "__main__",
+    ),
     "",  # the package itself
 }
 COMPUTES = {
