@@ -20,7 +20,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "isthmus"
 
 LAYERS = (
     {"errors", "hashing", "noise"},
-    {"weights", "paths", "curves", "statistics", "tables", "results"},
+    {"weights", "paths", "curves", "statistics", "quadratic", "tables", "results"},
     {"spec", "recipe", "schedules", "registry", "usercode"},
     {"adapters", "origins", "models", "datasets"},
     {"downloads"},
@@ -40,7 +40,7 @@ LAYERS = (
 """From the foundations up: a module imports from its own layer and those before it."""
 
 TORCH_FREE = {
-    *("errors", "hashing", "noise", "curves", "statistics", "tables", "results"),
+    *("errors", "hashing", "noise", "curves", "statistics", "quadratic", "tables", "results"),
     *("spec", "recipe", "schedules", "registry", "usercode", "datasets", "downloads", "importance"),
     *("adapters", "origins", "devices"),
     *("nodes", "graph", "store", "choices", "execute", "study"),
