@@ -130,28 +130,27 @@ def test_distances_that_keep_growing_need_several_curvatures() -> None:
     assert abs(many - truth) < 0.1 < abs(one - truth)  # the single one keeps the gain far too long
 
 
-def test_gain_and_its_loss_in_a_simulated_spectrum() -> None:
-    """Children of a settled trunk, their merge, further training: every direction drawn, losses added up."""
-    lr, q, s, n, generator = 0.2, 1.0, 12, 2, np.random.default_rng(3)
+def test_gain_and_its_loss_step_by_step() -> None:
+    """Children of a settled trunk, their merge, further training: variances followed step by step, losses added up."""
+    lr, q, s, n, times = 0.7, 1.3, 12, 3, (0, 2, 7)
     curvatures = (0.4, 1.1)
-    after, lower = {0: 0.0, 2: 0.0, 7: 0.0}, {0: 0.0, 2: 0.0, 7: 0.0}
-    rows = 2_000_000
+    sizes, gains = [], {(factor, t): 0.0 for factor in (1.0, 0.25) for t in times}
     for h in curvatures:
-        settled = float(quadratic.stationary(h, lr, q))
-        trunk = generator.standard_normal(rows) * math.sqrt(settled)
-        children = np.stack([walk(trunk, s, h, lr, q, generator) for _ in range(n)])
-        merged = children.mean(0)
-        for times, rate in ((after, lr), (lower, 0.25 * lr)):
-            for t in times:
-                on = walk(merged, t, h, rate, q, generator)
-                times[t] += h / 2 * (settled - float((on**2).mean()))
-    decays = tuple(sorted((1 - lr * h for h in curvatures), reverse=True))
-    sizes = tuple(2 * float(quadratic.stationary(h, lr, q)) for h in sorted(curvatures))
-    found = quadratic.Fit(decays, sizes, 0.0)
-    for times, factor in ((after, 1.0), (lower, 0.25)):
-        predicted = quadratic.course(found, s, list(times), factor=factor, n=n)
-        measured = [value / times[0] for value in times.values()]
-        assert predicted == pytest.approx(measured, abs=0.02)  # five sigma of 2e6 draws of a small difference
+        settled = lr**2 * q / (1 - (1 - lr * h) ** 2)
+        sizes.append(2 * settled)
+        shared, own = settled, 0.0
+        for _ in range(s):
+            shared, own = (1 - lr * h) ** 2 * shared, (1 - lr * h) ** 2 * own + lr**2 * q
+        assert shared + own == pytest.approx(settled, rel=1e-12)
+        for factor, t in gains:
+            variance = shared + own / n
+            for _ in range(t):
+                variance = (1 - factor * lr * h) ** 2 * variance + (factor * lr) ** 2 * q
+            gains[factor, t] += h / 2 * (settled - variance)
+    found = quadratic.Fit(tuple(1 - lr * h for h in curvatures), tuple(sizes), 0.0)
+    for factor in (1.0, 0.25):
+        predicted = quadratic.course(found, s, times, factor=factor, n=n)
+        assert predicted == pytest.approx([gains[factor, t] / gains[factor, 0] for t in times], rel=1e-9)
     assert predicted[-1] > 1  # a lower rate does not lose the gain: noise settles lower
 
 

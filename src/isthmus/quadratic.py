@@ -14,7 +14,6 @@ differ by noise alone. Accuracy is no part of it: a gain is one of the loss.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -107,7 +106,7 @@ _SLOW, _FAST = 1e-3, 4.0
 """Rates looked at: from _SLOW / (last s) a step, a straight line, to _FAST / (first s), settled by then."""
 
 
-def fit(steps: Sequence[float], squared: Sequence[float], *, spectrum: bool = False) -> Fit:
+def fit(steps: npt.ArrayLike, squared: npt.ArrayLike, *, spectrum: bool = False) -> Fit:
     """The decay per step that squared distances of children after so many steps speak for, by least squares.
 
     One curvature by default: ``D^2 = size (1 - r^(2s))``, in which a single decay has to say how soon distances
@@ -120,7 +119,9 @@ def fit(steps: Sequence[float], squared: Sequence[float], *, spectrum: bool = Fa
     """
     s, d = np.asarray(steps, dtype=np.float64), np.asarray(squared, dtype=np.float64)
     if s.ndim != 1 or s.shape != d.shape or len(set(s.tolist())) < 3:
-        raise BadInput(f"A decay is told by distances after at least three lengths of training, found {len(set(s))}.")
+        raise BadInput(
+            f"A decay is told by distances after at least three lengths of training, found {len(set(s.ravel().tolist()))}."
+        )
     if not (np.all(s > 0) and np.all(d > 0) and np.isfinite(d).all()):
         raise BadInput("A decay is told by finite distances above 0 after at least one step; found others.")
     slow, fast = _SLOW / s.max(), _FAST / s.min()
