@@ -119,9 +119,8 @@ def fit(steps: npt.ArrayLike, squared: npt.ArrayLike, *, spectrum: bool = False)
     """
     s, d = np.asarray(steps, dtype=np.float64), np.asarray(squared, dtype=np.float64)
     if s.ndim != 1 or s.shape != d.shape or len(set(s.tolist())) < 3:
-        raise BadInput(
-            f"A decay is told by distances after at least three lengths of training, found {len(set(s.ravel().tolist()))}."
-        )
+        count = len(set(s.ravel().tolist()))
+        raise BadInput(f"A decay is told by distances after at least three lengths of training, found {count}.")
     if not (np.all(s > 0) and np.all(d > 0) and np.isfinite(d).all()):
         raise BadInput("A decay is told by finite distances above 0 after at least one step; found others.")
     slow, fast = _SLOW / s.max(), _FAST / s.min()
