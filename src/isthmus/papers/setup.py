@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from isthmus.recipe import ByBlock, Recipe
-from isthmus.study import BranchStudy, InitToFinalStudy, Results, Start, Study, variants
+from isthmus.study import Baselines, BranchStudy, InitToFinalStudy, Results, Start, Study, variants
 from isthmus.study.requests import Ground
 from isthmus.tables import Table
 
@@ -136,12 +136,23 @@ def _branch(study: BranchStudy) -> dict[str, Any]:
         return {"k": _texts(branch.at), "s": "the trunk alone"}
     s = _texts(branch.lengths) if branch.lengths else f"every {branch.every} to {branch.to} in all"
     found: dict[str, Any] = {"k": _texts(branch.at), "s": s, "children": branch.children, "buffers": branch.buffers}
+    if study.baselines is not None:
+        found["baselines"] = _baselines(study.baselines)
     if merge is None:
         return found | {"merged": None}
     at = "every s" if merge.at is None else _texts(merge.at)
     after = "" if merge.after is None else f", then {merge.after}"
     after += f" with warm-up over {merge.warmup}" if merge.warmup is not None else ""
     return found | {"merged": f"at {at}{after}{f' at lr x {merge.factor:g}' if merge.factor != 1.0 else ''}"}
+
+
+def _baselines(baselines: Baselines) -> str:
+    ema, longer = baselines.ema, baselines.longer
+    found = ["ensemble"] * baselines.ensemble
+    found += [f"ema every {ema.every}, half-life {ema.half_life}"] if ema is not None else []
+    if longer is not None:
+        found.append(f"longer at lr x {' '.join(f'{factor:g}' for factor in longer.factor)}")
+    return "; ".join(found)
 
 
 def _to(study: Study) -> dict[str, Any]:

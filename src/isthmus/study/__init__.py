@@ -16,6 +16,7 @@ from isthmus.store import Store
 from isthmus.study.chosen import told
 from isthmus.study.expand import check, expand
 from isthmus.study.model import (
+    Baselines,
     Branch,
     BranchStudy,
     ChooseSpec,
@@ -37,6 +38,7 @@ from isthmus.study.tables import tables
 from isthmus.tables import Table, write_tables
 
 __all__ = [
+    "Baselines",
     "Branch",
     "BranchStudy",
     "ChooseSpec",
