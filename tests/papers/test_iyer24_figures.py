@@ -107,6 +107,21 @@ def test_what_f1_shows(tmp_path: Path, drawn: dict[str, Figure]) -> None:
     assert curves(right)["s = 3ep"][1] == pytest.approx([-1, 2.5, 4, 3.5, 1])
 
 
+def test_what_f4_shows(tmp_path: Path, drawn: dict[str, Figure]) -> None:
+    world = World(
+        child=lambda at: 0.5,
+        apart=lambda at: 0.0,
+        gain=lambda at: 0.04 + 0.01 * at.seed,
+        merged=lambda at: 0.52 if "100" in at.variant else 0.5,
+    )
+    ROWS["f4"].figures(tables(ROWS["f4"], world), tmp_path)
+    accuracy, change = (curves(axes) for axes in drawn["F4"].axes)
+    assert list(accuracy) == list(change) == ["lr .1", "warm-up over 100", "warm-up over 390"]
+    assert accuracy["warm-up over 100"][1] == pytest.approx([55.0] + [52.0] * 4)
+    assert change["warm-up over 100"][1] == pytest.approx([0.0] + [-3.0] * 4)
+    assert change["lr .1"][1] == pytest.approx([0.0] + [-5.0] * 4)
+
+
 def test_what_table_1_shows(tmp_path: Path, drawn: dict[str, Figure]) -> None:
     ROWS["f5"].figures(tables(ROWS["f5"], World()), tmp_path)
     accuracy, error, points = drawn["F5-changes"].axes
