@@ -59,7 +59,7 @@ def _row(name: str, study: Study, ground: Ground | None, parameters: int | None)
     even = alphas == tuple(index / (len(alphas) - 1) for index in range(len(alphas)))
     return found | {
         "alphas": len(alphas) if even else " ".join(f"{alpha:g}" for alpha in alphas),
-        "on": " ".join(study.evaluate.on),
+        "on": " ".join([*study.evaluate.on, *_splits(study)]),
         "norm_stats": study.evaluate.norm_stats,
         "seeds": len(study.seeds),
     }
@@ -130,11 +130,19 @@ def _texts(durations: Iterable[object]) -> str:
     return " ".join(map(str, durations))
 
 
+def _splits(study: Study) -> list[str]:
+    scores = study.evaluate.scores
+    if scores is None:
+        return []
+    return [f"and {scores.splits} parts of {scores.examples} by {scores.score} ({scores.runs} runs to {scores.at})"]
+
+
 def _branch(study: BranchStudy) -> dict[str, Any]:
     branch, merge = study.branch, study.merge
     if branch.trunk_alone:
         return {"k": _texts(branch.at), "s": "the trunk alone"}
     s = _texts(branch.lengths) if branch.lengths else f"every {branch.every} to {branch.to} in all"
+    s += ", on disjoint parts of the data" if branch.disjoint else ""
     found: dict[str, Any] = {"k": _texts(branch.at), "s": s, "children": branch.children, "buffers": branch.buffers}
     if study.baselines is not None:
         found["baselines"] = _baselines(study.baselines)
