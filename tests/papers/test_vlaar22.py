@@ -357,6 +357,23 @@ def test_the_start_of_f3_is_its_own_network_and_half_way_is_on_the_way() -> None
 
 
 @pytest.mark.usefixtures("unread")
+def test_pre_training_is_by_its_own_recipe() -> None:
+    """Random labels without decay and augmentation; other pictures by the base recipe, whatever comes after."""
+    source = expand(ROWS["f2b"].study("small")).sources[0][1].pretraining
+    assert source is not None
+    recipe = source.recipe
+    assert (recipe.optimizer.lr, recipe.optimizer.weight_decay, recipe.optimizer.momentum) == (0.1, 0.0, 0.9)
+    assert not recipe.augment.acts
+    assert source.until is not None
+    assert (source.data.train, source.stop) == (5_000, 300 * 40)
+    scratch = each("f2a", "small")["scratch"]
+    other = expand(ROWS["f2a"].study("small")).sources[0][1].pretraining
+    assert other is not None
+    assert other.recipe == scratch.recipe
+    assert (other.data.name, other.model.arguments["classes"], other.stop) == ("tiny_imagenet", 20, 30 * 79)
+
+
+@pytest.mark.usefixtures("unread")
 @pytest.mark.parametrize("name", BASED)
 @scales
 def test_studies_expand(name: str, scale: Scale) -> None:
