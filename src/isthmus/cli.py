@@ -148,7 +148,7 @@ def reproduce(
     Parameters
     ----------
     paper
-        The paper, such as shapira23.
+        The paper, such as shapira23; or a row of your own, package.module:ROW.
     rows
         Rows of the paper, such as mnist; all of them by default.
     """
