@@ -28,6 +28,7 @@ BRANCH = {
                 "pretrain": {"to": "9ep", "until": {"accuracy": 0.75}, "data": {"random_labels": 4}},
                 "at": "top",
                 "offset": -5,
+                "clip": True,
             }
         },
     },
@@ -76,8 +77,19 @@ def test_a_row_a_variant() -> None:
     }
     assert {name: base[name] for name in expected} == expected
     assert (warm["lr"], warm["schedule"]) == (0.3, "warm-up over 100it, x 0.2 at 60ep 90ep")
-    assert again["start"] == "trained 9ep, until train accuracy 0.75, data random_labels=4, at top-5 of the line"
+    assert (
+        again["start"]
+        == "trained 9ep, until train accuracy 0.75, data random_labels=4, at top-5 or the end of the line"
+    )
     assert base["examples"] is None
+
+
+def test_the_trunk_alone() -> None:
+    (found,) = described(
+        from_mapping({**BRANCH, "branch": {"at": ["4ep"], "trunk_at_k": True}, "merge": None, "variants": None})
+    )
+    assert (found["k"], found["s"]) == ("4ep", "the trunk alone")
+    assert "merged" not in found
 
 
 def test_a_network_from_initial_to_final_weights() -> None:

@@ -111,6 +111,7 @@ def pretrained(study: InitToFinalStudy) -> dict[str, Any]:
         "recipe": found.recipe,
         "at": study.start.at,
         "offset": study.start.offset,
+        "clip": study.start.clip,
         "points": study.start.points and len(study.start.points),
         "new": study.start.new,
     }
@@ -167,7 +168,7 @@ def test_f3(scale: Scale) -> None:
     for name, offset in (("before the top", -5), ("top", 0), ("after the top", 5)):
         assert brief(found[name]) == {**base, "start": found[name].start}
         wanted = {"to": base["to"], "until": None, "data": {}, "recipe": {}, "at": "top", "new": None}
-        assert pretrained(found[name]) == {**wanted, "offset": offset, "points": 51}
+        assert pretrained(found[name]) == {**wanted, "offset": offset, "clip": offset != 0, "points": 51}
     first = base["drops"][0]
     for name in ("random init", "top"):
         early = found[f"{name} until the first drop"]
@@ -205,7 +206,7 @@ def test_f2a(scale: Scale) -> None:
     if scale == "small":
         recipe = {"optimizer": {"lr": 0.1}, "schedule": {"milestones": ["10ep", "20ep"]}}
         wanted = {"to": "30ep", "until": None, "data": {"name": "tiny_imagenet", "size": 32}, "recipe": recipe}
-        assert pretrained(tuned) == {**wanted, "at": 1.0, "offset": 0, "points": None, "new": ("fc",)}
+        assert pretrained(tuned) == {**wanted, "at": 1.0, "offset": 0, "clip": False, "points": None, "new": ("fc",)}
         assert list(found) == ["scratch", "pre-trained"]
         return
     assert (tuned.start.file, tuned.start.new) == ("weights/resnet18.pth", ("conv1.*", "fc"))
@@ -353,6 +354,23 @@ def test_the_start_of_f3_is_its_own_network_and_half_way_is_on_the_way() -> None
             assert early.key == node.at(10 * per_epoch).key
     one = {seed: found["top"][seed].root.key for seed in range(5)}  # type: ignore[attr-defined]
     assert len(set(one.values())) == 5
+
+
+@pytest.mark.usefixtures("unread")
+def test_pre_training_is_by_its_own_recipe() -> None:
+    """Random labels without decay and augmentation; other pictures by the base recipe, whatever comes after."""
+    source = expand(ROWS["f2b"].study("small")).sources[0][1].pretraining
+    assert source is not None
+    recipe = source.recipe
+    assert (recipe.optimizer.lr, recipe.optimizer.weight_decay, recipe.optimizer.momentum) == (0.1, 0.0, 0.9)
+    assert not recipe.augment.acts
+    assert source.until is not None
+    assert (source.data.train, source.stop) == (5_000, 300 * 40)
+    scratch = each("f2a", "small")["scratch"]
+    other = expand(ROWS["f2a"].study("small")).sources[0][1].pretraining
+    assert other is not None
+    assert other.recipe == scratch.recipe
+    assert (other.data.name, other.model.arguments["classes"], other.stop) == ("tiny_imagenet", 20, 30 * 79)
 
 
 @pytest.mark.usefixtures("unread")

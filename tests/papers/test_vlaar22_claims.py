@@ -108,7 +108,7 @@ def claim(row: str, name: str) -> Claim:
 
 def number(row: Any, seed: int | str = 0) -> float:
     values = dict(text.split(": ") for text in row["values"].split("; "))
-    return float(values.get(str(seed), values.get("all")))
+    return float(values[str(seed)] if str(seed) in values else values["all"])
 
 
 @pytest.mark.parametrize("row", PLAIN)
@@ -265,8 +265,7 @@ def test_a_tie_is_not_above() -> None:
 def test_nearer_is_a_mean_of_differences() -> None:
     """Curves at 0.3 and at 0.1 above the block's, all the way: 0.2 nearer."""
     level = slope(1.0)
-    shifted = {height: lambda seed, height=height: [loss + height for loss in level(seed)] for height in (0.3, -0.1)}
-    changes = {"stage3": level, "all but statistics": shifted[0.3], "running statistics": shifted[-0.1]}
+    changes = {"stage3": level, "all but statistics": slope(1.3, 0.9), "running statistics": slope(0.9, 0.5)}
     (found,) = judge(ROWS["a18"].claims, tables(PLAIN["a18"].but(curves=alone("base", changes))))
     assert number(found) == pytest.approx(0.2, abs=1e-12)
 
@@ -306,11 +305,15 @@ def test_what_was_not_run_is_named(row: str, name: str) -> None:
         if found["verdict"] != "held":
             assert "there is no" in found["reason"] or "reach" in found["reason"]
     for variant in dict.fromkeys(whole["paths"]["variant"]):
-        rest = {key: table.where(lambda each, v=variant: each["variant"] != v) for key, table in whole.items()}
+        rest = {key: without(table, variant) for key, table in whole.items()}
         (found,) = judge([claim(row, name)], rest)
         if found["verdict"] != "held":
             assert found["verdict"] == "undecided"
             assert any(words in found["reason"] for words in ("there is no", "are needed", "there are no"))
+
+
+def without(table: Table, variant: str) -> Table:
+    return table.where(lambda row: row["variant"] != variant)
 
 
 def test_only_runs_with_a_barrier_count() -> None:

@@ -60,15 +60,11 @@ class World:
 
     def but(self, **changes: Any) -> World:
         """Another world: ``curves`` and the like are laid over those of this one."""
-        mine = vars(self)
-        return World(
-            **{
-                name: {**old, **changes[name]}
-                if name in changes and isinstance(old, Mapping)
-                else changes.get(name, old)
-                for name, old in mine.items()
-            }
-        )
+        found: dict[str, Any] = {
+            name: {**old, **changes[name]} if name in changes and isinstance(old, Mapping) else changes.get(name, old)
+            for name, old in vars(self).items()
+        }
+        return World(**found)
 
 
 def world(variants: Mapping[str, float], blocks: Sequence[str] = BLOCKS, **more: Any) -> World:
@@ -107,7 +103,7 @@ def tables(of: World) -> dict[str, Table]:
         for seed in of.seeds
     ]
     setup = [{"variant": variant} for variant in dict.fromkeys(key[0] for key in of.curves)]
-    found = {"setup": setup, "paths": paths, "curves": points, "accuracy": accuracy}
+    found: dict[str, list[dict[str, Any]]] = {"setup": setup, "paths": paths, "curves": points, "accuracy": accuracy}
     return {name: Table.of(rows) for name, rows in found.items()}
 
 
@@ -116,7 +112,7 @@ def climb(values: Curve) -> float:
     return max((b - a for i, a in enumerate(values) for b in values[i:]), default=0.0)
 
 
-def label(losses: Curve, classes: int) -> str:
+def label(losses: Curve, classes: int, alphas: Sequence[float] = ALPHAS) -> str:
     """The shape of a path to final weights, written out."""
     if any(map(math.isnan, losses)):
         return "NaN"
@@ -124,4 +120,5 @@ def label(losses: Curve, classes: int) -> str:
         return "B"
     if losses[-1] > 0.5 * losses[0]:
         return "F"
-    return "P" if all(loss >= 0.9 * losses[0] for loss in losses[:21]) else "NB"
+    early = [loss for alpha, loss in zip(alphas, losses, strict=True) if alpha <= 0.8]
+    return "P" if all(loss >= 0.9 * losses[0] for loss in early) else "NB"

@@ -200,6 +200,20 @@ def test_the_trunk_at_k_is_a_network_of_its_own() -> None:
     ]
 
 
+def test_the_trunk_alone_is_one_training_looked_at_on_its_way() -> None:
+    beside = requests(expand(branch('branch={at=["7it", "2ep"], lengths=["1ep"], trunk_at_k=true}')), "networks")
+    found = expand(branch('branch={at=["7it", "2ep"], trunk_at_k=true}', 'evaluate.on=["train", "test"]'))
+    assert [(r.table, r.labels["network"], r.labels["k_steps"], r.labels["split"]) for r in found.requests] == [
+        ("networks", "trunk at k", k, split) for k in (7, 10) for split in ("train", "test")
+    ]
+    on_test = [request for request in found.requests if request.labels["split"] == "test"]
+    assert [request.measure.key for request in on_test] == [request.measure.key for request in beside]
+    assert len({end.trajectory for request in found.requests for end in trains(ends(request))}) == 1
+    assert expand(branch('branch={at=["7it"], trunk_at_k=true}', "merge={}")).requests  # how a variant drops a merge
+    with pytest.raises(BadStudy, match=r"^merge: expected copies to merge, found none, as branch has neither"):
+        expand(branch('branch={at=["7it"], trunk_at_k=true}', 'merge={after="1ep", every="1ep"}'))
+
+
 # --- initial to final -------------------------------------------------------------------------------------------------
 
 

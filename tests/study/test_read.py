@@ -98,6 +98,7 @@ BAD: dict[str, tuple[str, ...]] = {
     "branch.at=[]": ("branch: expected at least one k in at, found none.",),
     "branch.at=['1ep', '5it']": ("branch.at.1: expected another step than that of 1ep, found 5it (an epoch has 5 st",),
     "branch.lengths=[]": ("branch: expected either lengths, or to and every, found",),
+    "branch={at=['1ep'], to='3ep', trunk_at_k=true}": ("branch: expected either lengths, or to and every, found",),
     "branch.lengths=['0ep', '0.05ep']": (
         "branch.lengths.0: expected at least one step (an epoch has 5), found 0ep.",
         "branch.lengths.1: expected at least one step (an epoch has 5), found 0.05ep.",

@@ -110,7 +110,8 @@ def _start(start: Start | None) -> str:
         until = [] if before.until is None else [f"until {before.until.on} accuracy {before.until.accuracy:g}"]
         text = ", ".join([f"trained {before.to}", *until, *changed])
     if start.at != 1.0:
-        text += f", at {start.at}{f'{start.offset:+d}' if start.offset else ''} of the line"
+        offset = f"{start.offset:+d}{' or the end' if start.clip else ''}" if start.offset else ""
+        text += f", at {start.at}{offset} of the line"
     if start.blocks:
         text += f", {'new' if start.new else 'only'} {' '.join(start.blocks)}"
     return text
@@ -128,6 +129,8 @@ def _texts(durations: Iterable[object]) -> str:
 
 def _branch(study: BranchStudy) -> dict[str, Any]:
     branch, merge = study.branch, study.merge
+    if branch.trunk_alone:
+        return {"k": _texts(branch.at), "s": "the trunk alone"}
     s = _texts(branch.lengths) if branch.lengths else f"every {branch.every} to {branch.to} in all"
     found: dict[str, Any] = {"k": _texts(branch.at), "s": s, "children": branch.children, "buffers": branch.buffers}
     if merge is None:

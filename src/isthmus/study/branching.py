@@ -42,7 +42,7 @@ def branch_requests(build: Builder, study: BranchStudy) -> Iterator[Request]:
 
 def _lengths(build: Builder, study: BranchStudy, k: int) -> list[tuple[str, int]]:
     branch = study.branch
-    if branch.lengths:
+    if branch.lengths or branch.trunk_alone:
         return [(str(length), build.steps(length)) for length in branch.lengths]
     assert branch.to is not None
     assert branch.every is not None

@@ -84,6 +84,10 @@ def branch_problems(branch: Branch, per_epoch: int | None, *, augmented: bool | 
 
 def merge_problems(merge: MergeSpec, branch: Branch, per_epoch: int | None) -> Iterator[str]:
     """A merge after an s that there is not, or evaluations after it that there are none of."""
+    if branch.trunk_alone:
+        if merge != MergeSpec():
+            yield "merge: expected copies to merge, found none, as branch has neither lengths nor to; leave it out."
+        return
     if merge.after is not None and merge.every is not None:
         yield from _too_short([("merge.every", merge.every)], per_epoch)
         yield from _too_long([("merge.after", merge.after)], per_epoch)

@@ -119,7 +119,8 @@ class Branch(Spec):
     """How copies part: when (``at``: every k), for how long (every s), how many, on what noise.
 
     Give ``lengths`` (the same s for every k), or ``to`` and ``every``: children train to the step ``to`` and every
-    multiple of ``every`` on the way is an s. With ``trunk_is_child`` the first of the copies is the trunk itself
+    multiple of ``every`` on the way is an s. Given neither, with ``trunk_at_k``, no copy leaves the trunk, which is
+    looked at alone: how one training goes. With ``trunk_is_child`` the first of the copies is the trunk itself
     going on, its optimiser and noise untouched. ``differ`` names the streams of noise that are a child's own; in
     the others it goes on with the trunk's. ``noise`` gives the children's noise seeds; by default they are
     derived from the study's seed and the child's number. With ``trunk_at_k`` the trunk is evaluated at every k, as
@@ -149,7 +150,7 @@ class Branch(Spec):
     def _fits(self) -> Branch:
         if not self.at:
             raise ValueError("expected at least one k in at, found none")
-        if bool(self.lengths) == bool(self.to) or bool(self.to) != bool(self.every):
+        if (bool(self.lengths) == bool(self.to) or bool(self.to) != bool(self.every)) and not self.trunk_alone:
             raise ValueError("expected either lengths, or to and every")
         if not self.differ:
             raise ValueError('expected at least one stream in differ ("order", "augmentation", "dropout"), found none')
@@ -161,6 +162,11 @@ class Branch(Spec):
                 "expected disjoint without trunk_is_child, found both: the trunk goes on on the whole training set"
             )
         return self
+
+    @property
+    def trunk_alone(self) -> bool:
+        """Whether no copy leaves the trunk, which is evaluated at every k."""
+        return self.trunk_at_k and not (self.lengths or self.to or self.every)
 
 
 class MergeSpec(Spec):

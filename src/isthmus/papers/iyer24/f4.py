@@ -1,0 +1,88 @@
+"""F4: warming the learning rate up after the merge does not keep the gain."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from isthmus import plots
+from isthmus.claims import Claim, Tables
+from isthmus.papers import Row, Scale
+from isthmus.papers.iyer24 import draw, rules
+from isthmus.papers.iyer24 import quantities as q
+from isthmus.papers.iyer24.setups import continued, gains, of
+from isthmus.papers.iyer24.tabulate import tabulate
+from isthmus.study import Study
+
+__all__ = ["ROW", "study", "warm"]
+
+PLAIN = "lr .1"
+STEPS = (100, 390, 1000, 2000)
+
+
+def warm(steps: int) -> str:
+    """The variant with a warm-up over so many iterations."""
+    return f"warm-up over {steps}"
+
+
+def study(scale: Scale = "paper") -> Study:
+    """From the merge of F1 at the same learning rate, and with warm-ups: 10 epochs, at small scale one.
+
+    The paper takes several lengths of the warm-up; here they are 100, 390 (an epoch), 1000 and 2000 iterations.
+    """
+    after = "1ep" if scale == "small" else "10ep"
+    options = continued(after, children_go_on=False)
+    steps = STEPS[:2] if scale == "small" else STEPS
+    variants: dict[str, Any] = {PLAIN: {}} | {warm(count): {"merge": {"warmup": f"{count}it"}} for count in steps}
+    return of("f4", scale, gains(scale, last=True), options, variants=variants)
+
+
+def _drop(variant: str, id: str, text: str, scales: tuple[str, ...] = ("small", "paper")) -> Claim:
+    return Claim(
+        id=id,
+        text=text,
+        source="Iyer 2024, F4",
+        statistic=f"{variant}: test accuracy of the merge minus that at the end of training on from it (points)",
+        side=">=",
+        threshold=1.0,
+        why="the prediction: a quarter of the gain that pilots saw; warm-ups are over at the end",
+        values=rules.seeds_of((variant,), q.over(variant, q.lost)),
+        scales=scales,
+    )
+
+
+CLAIMS = (
+    _drop(PLAIN, "drop", "Training on from the merge at the same learning rate, accuracy drops."),
+    *(
+        _drop(warm(steps), f"drop-warm-{steps}", "It still drops where the learning rate is warmed up.")
+        for steps in STEPS[:2]
+    ),
+    *(
+        _drop(warm(steps), f"drop-warm-{steps}", "It still drops where the learning rate is warmed up.", rules.PAPER)
+        for steps in STEPS[2:]
+    ),
+)
+
+
+def figures(tables: Tables, folder: Path) -> list[Path]:
+    """F4: accuracy after the merge, a warm-up a colour; the gain along the line."""
+    names = [name for name in (PLAIN, *map(warm, STEPS)) if len(draw.measured(tables, "networks", name))]
+    figure, panels = plots.canvas(
+        1, 2, title="Warm-ups after the merge", note=draw.note(tables, names or [PLAIN]), panel=(3.3, 2.3)
+    )
+    draw.after_merge(panels[0], tables, names)
+    plots.legend(panels[0])
+    draw.losses(panels[1], tables, names)
+    return plots.save(figure, folder / "F4")
+
+
+ROW = Row(
+    name="f4",
+    paper="iyer24",
+    title="ResNet-20 on CIFAR-10: warm-ups after the merge (F4)",
+    shows=("F4",),
+    study=study,
+    tables=tabulate,
+    claims=CLAIMS,
+    figures=figures,
+)

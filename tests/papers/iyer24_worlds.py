@@ -1,0 +1,166 @@
+"""Made-up results of an Iyer24 row: everything that its study would measure, in a world where claims hold or not."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from shapira23_worlds import barriers
+
+from isthmus.nodes import DataRef
+from isthmus.papers import Row, Scale
+from isthmus.study import BranchStudy, Results, variants
+from isthmus.study.requests import Expansion, Ground
+from isthmus.tables import Table
+
+__all__ = ["At", "World", "results", "tables", "verdicts"]
+
+
+@dataclass(frozen=True)
+class At:
+    """Which network: epochs since the start in ``k``, of its own in ``s``, since the merge in ``after``."""
+
+    variant: str
+    seed: int
+    k: float
+    s: float
+    split: str
+    after: float = 0.0
+
+    @property
+    def epoch(self) -> float:
+        return self.k + self.s + self.after
+
+
+def _learnt(at: At) -> float:
+    hard = int(at.split.rpartition("/")[2]) if "/" in at.split else 3
+    return 0.97 - 0.1 * (hard - 1) - 0.4 * math.exp(-at.epoch / 6)
+
+
+@dataclass(frozen=True)
+class World:
+    """Accuracies as shares; the gain is that half way between the copies. By default F1 as the paper has it."""
+
+    child: Callable[[At], float] = lambda at: _learnt(at) + 0.001 * at.seed
+    apart: Callable[[At], float] = lambda at: 0.004
+    gain: Callable[[At], float] = lambda at: 0.04 + 0.002 * at.seed
+    bump: Callable[[float], float] = lambda alpha: 4 * alpha * (1 - alpha)
+    merged: Callable[[At], float] = lambda at: _learnt(at) + 0.002
+    trunk: Callable[[At], float] = _learnt
+
+
+def _lengths(study: BranchStudy, k: float, per_epoch: int) -> list[float]:
+    branch = study.branch
+    if branch.lengths:
+        return [length.steps(per_epoch) / per_epoch for length in branch.lengths]
+    if branch.to is None or branch.every is None:
+        return []
+    every, to = (length.steps(per_epoch) / per_epoch for length in (branch.every, branch.to))
+    return [every * i for i in range(1, int((to - k) / every + 1e-9) + 1)]
+
+
+def results(row: Row, world: World, scale: Scale = "small", seeds: int | None = None) -> Results:
+    """What a study would find; with fewer seeds where ``seeds`` says so."""
+    study = row.study(scale)
+    parts = variants(study) if study.variants else {"": study}
+    raw: dict[str, list[dict[str, Any]]] = {"pairs": [], "curves": [], "networks": []}
+    grounds = {}
+    for name, part in parts.items():
+        assert isinstance(part, BranchStudy)
+        examples = part.data.options.get("examples", 50_000)
+        per_epoch = part.recipe.steps_per_epoch(examples)
+        ref = DataRef(part.data.name, part.data.options, "0" * 64, examples, 10_000, 10, (3, 32, 32), (0.5,), (0.5,))
+        grounds[name] = Ground(ref, per_epoch)
+        for table, found in _measured(part, name if study.variants else None, world, per_epoch, seeds):
+            raw[table].append(found)
+    found_tables = {name: Table.of(rows) for name, rows in raw.items() if rows}
+    found_tables["splits"] = _ranked(row, scale)
+    return Results(study, found_tables, Expansion((), grounds), 0, 272_474)
+
+
+def tables(row: Row, world: World, scale: Scale = "small", seeds: int | None = None) -> Mapping[str, Table]:
+    """The tables of a row in a world."""
+    return row.tables(results(row, world, scale, seeds))
+
+
+def _ranked(row: Row, scale: Scale) -> Table:
+    return Table.of(
+        {"split": f"train/{i}", "examples": 5000, "mean": 0.1 * i**2, "min": 0.1 * i, "max": 0.3 * i, "class_0": 500}
+        for i in range(1, 5)
+    )
+
+
+def _measured(
+    study: BranchStudy, variant: str | None, world: World, per_epoch: int, seeds: int | None
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    scores = study.evaluate.scores
+    splits = [*study.evaluate.on, *(f"train/{i + 1}" for i in range(scores.splits if scores else 0))]
+    branch, merge = study.branch, study.merge
+    for seed in study.seeds[:seeds]:
+        for at in branch.at:
+            k = at.steps(per_epoch) / per_epoch
+            base: dict[str, Any] = {"seed": seed} | ({} if variant is None else {"variant": variant}) | {"k": str(at)}
+            base["k_steps"] = at.steps(per_epoch)
+            for split in splits:
+                own = At(variant or "", seed, k, 0.0, split)
+                if branch.trunk_at_k:
+                    row = {**base, "s": "0ep", "s_steps": 0, "network": "trunk at k", "after_steps": 0, "split": split}
+                    yield "networks", _network(row, world.trunk(own))
+                for s in _lengths(study, k, per_epoch):
+                    text = f"{s:g}ep"
+                    labels = {**base, "s": text, "s_steps": round(s * per_epoch), "split": split}
+                    there = At(variant or "", seed, k, s, split)
+                    yield from _line(study, labels, there, world)
+                    if merge is None or (merge.at is not None and text not in [str(length) for length in merge.at]):
+                        continue
+                    yield from _merges(study, labels, there, world, per_epoch)
+
+
+def _network(labels: dict[str, Any], accuracy: float) -> dict[str, Any]:
+    numbers = {"loss": 1 - accuracy, "error": 1 - accuracy, "accuracy": 1 - (1 - accuracy)}
+    return {**labels, **numbers, "examples": 10_000, "norm_stats": "recompute"}
+
+
+def _curve(world: World, at: At, alphas: Any) -> list[float]:
+    ends = world.child(at), world.child(at) + world.apart(at)
+    gain = world.gain(at)
+    return [(1 - a) * ends[0] + a * ends[1] + gain * world.bump(a) for a in alphas]
+
+
+def _line(study: BranchStudy, labels: dict[str, Any], at: At, world: World) -> Iterator[tuple[str, dict[str, Any]]]:
+    alphas = study.evaluate.points
+    error = [1 - accuracy for accuracy in _curve(world, at, alphas)]
+    own = {**labels, "pair": "child1-child2"}
+    for metric in ("loss", "error"):
+        ends = {"metric": metric, "start": error[0], "end": error[-1]}
+        yield "pairs", {**own, **ends, **barriers(alphas, error), "examples": 10_000, "norm_stats": "recompute"}
+    for alpha, value in zip(alphas, error, strict=True):
+        yield "curves", {**own, "alpha": alpha, "loss": value, "error": value}
+
+
+def _merges(
+    study: BranchStudy, labels: dict[str, Any], at: At, world: World, per_epoch: int
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    merge = study.merge
+    assert merge is not None
+    middle = _curve(world, at, (0.5,))[0]
+    copies = {"child1": 0.0, "child2": world.apart(at)}
+    yield "networks", _network({**labels, "network": "merge", "after_steps": 0}, middle)
+    for name, more in copies.items():
+        yield "networks", _network({**labels, "network": name, "after_steps": 0}, world.child(at) + more)
+    if merge.after is None or merge.every is None:
+        return
+    for index in range(1, round(float(merge.after.amount / merge.every.amount)) + 1):
+        after = float(merge.every.amount) * index
+        later = At(at.variant, at.seed, at.k, at.s, at.split, after)
+        steps = {"after_steps": int(after * per_epoch + 0.5)}
+        yield "networks", _network({**labels, "network": "merge", **steps}, world.merged(later))
+        for name, more in copies.items() if merge.children_go_on else ():
+            yield "networks", _network({**labels, "network": name, **steps}, world.child(later) + more)
+
+
+def verdicts(judged: Table) -> dict[str, str]:
+    """The verdict of each claim."""
+    return {row["claim"]: row["verdict"] for row in judged}
