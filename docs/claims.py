@@ -63,9 +63,11 @@ def section(folder: Path) -> Iterator[str]:
     yield f"isthmus {made[0]['isthmus']}, torch {made[0]['torch']}, {', '.join(devices)}, {'/'.join(threads)} thread(s)"
     yield f"a process, {hours:.2g} process hours. Tables and figures: [{place}]({place})."
     yield ""
-    setup = read(folder / "setup.csv")
-    yield from table(list(setup[0]), [list(line.values()) for line in setup])
-    yield ""
+    for name in ("setup", "table1"):
+        if (folder / f"{name}.csv").exists():
+            rows = read(folder / f"{name}.csv")
+            yield from table(list(rows[0]), [list(line.values()) for line in rows])
+            yield ""
     yield from table(
         ("claim", "source", "statistic", "threshold", "why that threshold", "found", "95 % interval", "verdict"),
         [

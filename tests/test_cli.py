@@ -151,9 +151,9 @@ def test_a_reader_that_leaves_early() -> None:
         ("reproduce shapira32", "There is no paper named 'shapira32'; did you mean \"shapira23\"?"),
         ("reproduce shapira23 minst", "There is no row of shapira23 named 'minst'; did you mean \"mnist\"?"),
         ("reproduce shapira23 mnist --scale big", '"big"'),
-        ("reproduce shapira23 --set foo=1", "shapira23 mnist: foo: unknown field. Known: branch,"),
-        ("reproduce shapira23", "Data set mnist needs files"),
-        ("reproduce shapira23 --data .", "Data set mnist is at none of MNIST/raw, mnist, ., mnist.npz: fetch"),
+        ("reproduce shapira23 mnist --set foo=1", "shapira23 mnist: foo: unknown field. Known: baselines, branch,"),
+        ("reproduce shapira23 mnist", "Data set mnist needs files"),
+        ("reproduce shapira23 mnist --data .", "Data set mnist is at none of MNIST/raw, mnist, ., mnist.npz: fetch"),
         ("show abcd", "There is no store at isthmus-store; name it with --store."),
         ("forget abcd", "There is no store at isthmus-store"),
         ("verify", "There is no store at isthmus-store"),
@@ -174,7 +174,9 @@ def test_a_mistake_is_told_in_one_message(isthmus: Call, tmp_path: Path, argumen
 
 
 def test_missing_data_says_what_to_fetch_and_where_to_put_it(isthmus: Call) -> None:
-    refused(isthmus("reproduce", "shapira23"), "idx files of MNIST", "http", "MNIST/raw", "--data", "ISTHMUS_DATA")
+    refused(
+        isthmus("reproduce", "shapira23", "mnist"), "idx files of MNIST", "http", "MNIST/raw", "--data", "ISTHMUS_DATA"
+    )
 
 
 def test_every_problem_of_a_study_is_told(isthmus: Call) -> None:
@@ -415,7 +417,7 @@ def light(monkeypatch: pytest.MonkeyPatch) -> papers.Row:
     return row
 
 
-FILES = {"setup", "pairs", "curves", "networks", "seeds", "claims", "provenance"}
+FILES = {"setup", "table1", "pairs", "curves", "networks", "seeds", "claims", "provenance"}
 
 
 def test_a_row_of_a_paper(isthmus: Call, tmp_path: Path, light: papers.Row) -> None:
@@ -429,13 +431,13 @@ def test_a_row_of_a_paper(isthmus: Call, tmp_path: Path, light: papers.Row) -> N
         *("F1.svg", "figures.json"),
     }
     *verdicts, last = done.out.splitlines()
-    assert last.startswith("6 results computed; 8 files in here: setup.csv, pairs.csv")
+    assert last.startswith("6 results computed; 9 files in here: setup.csv, table1.csv, pairs.csv")
     assert [line.split()[1].rstrip(":") for line in verdicts] == [claim.id for claim in light.claims]
     assert {line.split()[0] for line in verdicts} <= {"held", "failed", "undecided"}
     assert verdicts[0].split(":", 1)[1].endswith("of 1 seed on the right side.")
     assert "(seed 4: there is no pair with k1 >= 2)" in verdicts[7]
-    again = isthmus("reproduce", "shapira23", *SHORT, "--data", "data", *HERE)
-    assert again.out.splitlines()[-1].startswith("nothing had to be computed; 8 files in isthmus-out/shapira23-mnist: ")
+    again = isthmus("reproduce", "shapira23", "mnist", *SHORT, "--data", "data", *HERE)
+    assert again.out.splitlines()[-1].startswith("nothing had to be computed; 9 files in isthmus-out/shapira23-mnist: ")
 
 
 def test_several_rows_do_not_overwrite_each_other(

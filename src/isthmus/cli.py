@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
-from isthmus import __version__, cli_data
+from isthmus import __version__, cli_audit, cli_data
 from isthmus.cli_data import Data
 from isthmus.errors import BadInput, IsthmusError, RunFailed
 
@@ -70,6 +70,11 @@ class Options:
         Parameter(negative=(), help="Train stored networks again whose ancestor was trained again with other bits."),
     ] = False
 
+    audit: Annotated[
+        bool,
+        Parameter(negative=(), help="Also under every other norm_stats mode and rule for optimiser buffers."),
+    ] = False
+
     def folder(self, name: str, *, alone: bool = True) -> Path:
         """Where the files of a study go: ``--out`` itself, or a folder in it where several studies share it.
 
@@ -105,6 +110,7 @@ def run(study: Path, /, *, options: Options = _DEFAULT) -> None:
     found = load(study, options.sets or ())
     if options.dry_run:
         _explain(found, options)
+        _explain_audit(found, options)
         return
     from isthmus import figures
     from isthmus.redraw import draw_if_changed
@@ -117,11 +123,14 @@ def run(study: Path, /, *, options: Options = _DEFAULT) -> None:
         _written(files, results, folder)
 
     try:
-        write(_compute(found, options))
+        results = _compute(found, options)
+        write(results)
     except RunFailed as error:
         if error.results is not None:
             write(error.results)  # of what there is
         raise
+    if options.audit:
+        _files(cli_audit.study(results, lambda one: _compute(one, options), folder))
 
 
 @app.command
@@ -166,6 +175,7 @@ def _reproduce(row: Row, scale: Literal["small", "paper"], options: Options, *, 
             raise BadInput(f"--set variants: the tables of {row.paper} {row.name} have no variants; use isthmus run.")
     if options.dry_run:
         _explain(study, options)
+        _explain_audit(study, options)
         return
     folder = options.folder(f"{row.paper}-{row.name}", alone=alone)
     results = _compute(study, options)
@@ -176,6 +186,17 @@ def _reproduce(row: Row, scale: Literal["small", "paper"], options: Options, *, 
     for claim in tables["claims"]:
         print(f"{claim['verdict']:>9}  {claims.sentence(claim)}")
     _written(files, results, folder)
+    if options.audit:
+        _files(cli_audit.claims(row, scale, study, tables["claims"], lambda one: _compute(one, options), folder))
+
+
+def _files(files: list[Path]) -> None:
+    print(f"Conventions beside each other: {', '.join(path.name for path in files)}")
+
+
+def _explain_audit(study: Study, options: Options) -> None:
+    if options.audit:
+        cli_audit.explain(study, options.store, data_root=options.data, device=_device(options.device))
 
 
 def _compute(study: Study, options: Options) -> Results:

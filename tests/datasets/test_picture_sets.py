@@ -87,6 +87,18 @@ def test_classes_that_are_not_there_are_left_out(tmp_path: Path) -> None:
     assert data.test.labels.tolist() == [1, 0, 1]
 
 
+def test_the_first_classes(tmp_path: Path) -> None:
+    """As if the others were not there: the same data as those of a folder that holds these alone."""
+    base = write_tiny(tmp_path)
+    two = datasets.load("tiny_imagenet", tmp_path, classes=2)
+    assert datasets.load("tiny_imagenet", tmp_path, classes=3).digest == datasets.load("tiny_imagenet", tmp_path).digest
+    (base / f"train/{WNIDS[2]}").rename(tmp_path / "elsewhere")
+    assert two.digest == datasets.load("tiny_imagenet", tmp_path).digest
+    assert two.class_names == ("sofa", "red fox")
+    with pytest.raises(BadInput, match="tiny_imagenet: classes must be at most 2, found 3"):
+        datasets.load("tiny_imagenet", tmp_path, classes=3)
+
+
 def annotated(line: str) -> Callable[[Path], object]:
     return lambda base: (base / "val/val_annotations.txt").write_text(line)
 

@@ -221,3 +221,12 @@ def test_bad_values_get_a_sentence(name: str, wrong: dict[str, object], expected
     with pytest.raises(BadInput) as caught:
         models.build(name, **wrong)
     assert expected in str(caught.value)
+
+
+@pytest.mark.parametrize(("form", "least"), [("64", 19), ("224", 63)])
+def test_the_smallest_pictures_that_alexnet_takes(form: str, least: int) -> None:
+    """Convolution and pools by their sizes: (n + 4 - 11) // s + 1, then (n - 3) // 2 + 1 for each pool, is still 1."""
+    model = models.build("alexnet", form=form, input_shape=(3, least, least), width=2).eval()
+    assert model(torch.zeros(1, 3, least, least)).shape == (1, 10)
+    with pytest.raises(BadInput, match=f"height and width of at least {least}"):
+        models.build("alexnet", form=form, input_shape=(3, least - 1, least))

@@ -46,17 +46,24 @@ def barriers(alphas: Any, values: Any) -> dict[str, float]:
     }
 
 
-def tables(world: World, repeats: int = 2, k1s: tuple[int, ...] = K1, splits: Any = ("train", "test")) -> Any:
-    """The tables of a row in a world: curves with a kink at ``top``, pairs from the curves."""
+def tables(
+    world: World,
+    repeats: int = 2,
+    k1s: tuple[int, ...] = K1,
+    splits: Any = ("train", "test"),
+    epochs: int = EPOCHS,
+    variant: str = "",
+) -> Any:
+    """The tables of a row, or of a variant of it, in a world: curves with a kink at ``top``, pairs from the curves."""
     alphas = np.linspace(0, 1, 25)
     pairs, points, networks = [], [], []
-    setup = {"training_examples": 60_000}
+    named = {"variant": variant} if variant else {}
     for r in range(repeats):
         for k1 in k1s:
             for split in splits:
-                at = {"repeat": r, "k1": k1, "split": split}
+                at = {"repeat": r, **named, "k1": k1, "split": split}
                 networks.append({**at, "k2": 0, "accuracy": world.accuracy(r, k1)})
-                for k2 in range(1, EPOCHS + 1 - k1):
+                for k2 in range(1, epochs + 1 - k1):
                     height = (world.height if split == "test" else world.train_height)(r, k1, k2)
                     top = world.top(r, k1, k2)
                     bump = np.minimum(alphas / top, (1 - alphas) / (1 - top))
@@ -73,10 +80,16 @@ def tables(world: World, repeats: int = 2, k1s: tuple[int, ...] = K1, splits: An
                     more["prediction_cross_entropy"] = world.predictions(r, k1, k2)
                     for metric, curve in curves.items():
                         ends = {"metric": metric, "start": float(curve[0]), "end": float(curve[-1])}
-                        named = {name: float(value) for name, value in barriers(alphas, curve).items()}
-                        pairs.append({**at, "k2": k2, **ends, **named, **more})
-    found = {"pairs": pairs, "curves": points, "networks": networks, "setup": [setup]}
-    return {name: Table.of(rows) for name, rows in found.items()}
+                        found = {name: float(value) for name, value in barriers(alphas, curve).items()}
+                        pairs.append({**at, "k2": k2, **ends, **found, **more})
+    table1 = {**named, "training_examples": 60_000}
+    whole = {"pairs": pairs, "curves": points, "networks": networks, "table1": [table1]}
+    return {name: Table.of(rows) for name, rows in whole.items()}
+
+
+def together(*parts: Any) -> Any:
+    """The tables of several variants as one each."""
+    return {name: Table.of(row for part in parts for row in part[name]) for name in parts[0]}
 
 
 def _times(height: float, bump: Any) -> Any:

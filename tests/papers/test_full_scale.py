@@ -34,7 +34,7 @@ def reproduce(folder: Path) -> str:
 def test_shapira23_on_mnist(tmp_path: Path) -> None:
     assert "322 results computed" in reproduce(tmp_path)
     out, committed = tmp_path / "out", RESULTS / "shapira23" / "mnist" / "paper"
-    for row in rows(out / "setup.csv"):
+    for row in rows(out / "table1.csv"):
         assert (row["parameters"], row["steps"]) == ("61706", "580")
         assert abs(float(row["test_accuracy"]) - 0.980) <= 0.004
     lengths = {0: 10, 1: 9, 2: 8, 5: 5, 7: 3}

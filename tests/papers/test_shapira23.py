@@ -119,7 +119,7 @@ PAIRS = [
 
 def test_the_tables_have_a_row_for_everything(small: Results) -> None:
     found = ROW.tables(small)
-    assert sorted(found) == ["curves", "networks", "pairs", "seeds", "setup"]
+    assert sorted(found) == ["curves", "networks", "pairs", "seeds", "setup", "table1"]
     pairs, curves, networks = found["pairs"], found["curves"], found["networks"]
     keys = [(row["repeat"], row["k1"], row["k2"], row["split"], row["metric"]) for row in pairs]
     assert sorted(keys) == sorted((*key, metric) for key in PAIRS for metric in ("loss", "error"))
@@ -181,8 +181,12 @@ def test_the_ends_their_distance_and_predictions_from_the_stored_networks(
         assert sum(a[n].numel() for n in names) == 61_706
 
 
-def test_the_set_up_table(small: Results) -> None:
-    rows = ROW.tables(small)["setup"].rows
+def test_table_1(small: Results) -> None:
+    (setup,) = ROW.tables(small)["setup"]
+    expected = {"network": "lenet5", "parameters": 61_706, "data": "mnist", "examples": 96, "k": "0ep 2ep", "seeds": 2}
+    assert {name: setup[name] for name in expected} == expected
+    assert setup["s"] == "every 1ep to 3ep in all"
+    rows = ROW.tables(small)["table1"].rows
     assert [row["repeat"] for row in rows] == [0, 1]
     pairs = ROW.tables(small)["pairs"]
     for row in rows:
@@ -198,8 +202,9 @@ def test_the_set_up_table(small: Results) -> None:
             "adam",
             1e-3,
         )
-        assert (row["published_parameters"], row["published_test_accuracy"]) == (61_706, 0.9818)
-        assert row["parameters"] == 61_706  # ours, counted
+        assert row["parameters"] == 61_706
+        names = ("published_parameters", "published_steps", "published_test_accuracy")
+        assert [row[name] for name in names] == [None] * 3  # these are not the paper's data
 
 
 def test_claims_of_the_small_run(small: Results) -> None:
@@ -211,7 +216,7 @@ def test_claims_of_the_small_run(small: Results) -> None:
         *("gap-stops-growing", "distance-falls-with-k1", "distance-grows-with-k2"),
         *("predictions-drift-with-k2", "barrier-stops-growing"),
     }
-    assert missing["distance-falls-with-k1"].startswith("seed 0: there is no pair with k1 = 5; seed 1: ")
+    assert missing["distance-falls-with-k1"].startswith("seed 0: there is no pair with k1 = 1; seed 1: ")
     assert missing["barrier-stops-growing"].startswith("seed 0: there are no two k2 to compare for any k1 >= 1; ")
 
 
@@ -219,7 +224,7 @@ def test_claims_of_the_small_run(small: Results) -> None:
 
 
 def test_rows_are_found_by_name() -> None:
-    assert papers.names("Shapira-23") == papers.names()["shapira23"] == ("mnist",)
+    assert papers.names("Shapira-23") == papers.names()["shapira23"] == ("cifar10", "mnist", "tiny_imagenet")
     assert papers.row("SHAPIRA23", "MNIST") is ROW
     with pytest.raises(UnknownName, match=r"no paper named 'shapira24'; did you mean \"shapira23\""):
         papers.names("shapira24")

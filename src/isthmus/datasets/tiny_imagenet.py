@@ -13,7 +13,8 @@ from isthmus.datasets import DataSet, Entry, Source
 from isthmus.datasets.files import missing, read
 from isthmus.datasets.pictures import Labelled, folders, pictures, splits, stay_inside
 from isthmus.datasets.resizing import Size, height_and_width
-from isthmus.errors import BadData
+from isthmus.errors import BadData, BadInput
+from isthmus.registry import Count
 
 __all__ = ["ENTRY", "load"]
 
@@ -35,9 +36,10 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """ImageNet's, as torchvision gives them."""
 
 
-def load(root: Path | None = None, *, size: Size = 64) -> DataSet:
+def load(root: Path | None = None, *, size: Size = 64, classes: Count | None = None) -> DataSet:
     """Tiny ImageNet from ``root/tiny-imagenet-200``: the classes of wnids.txt that are there, in its order.
 
+    Of them the first so many, if ``classes`` says how many.
     Grey pictures get three equal channels. Another ``size`` than 64, one number or (height, width), is made while they
     are decoded, as in :mod:`isthmus.datasets.resizing`: at 32 each pixel is the mean of four, rounded.
     """
@@ -46,13 +48,16 @@ def load(root: Path | None = None, *, size: Size = 64) -> DataSet:
             raise missing("tiny_imagenet", root, [f"{FOLDER}/{place}" if root else FOLDER], WHERE)
     assert root is not None
     base = root / FOLDER
-    classes = _classes(base)
-    train = [(file, label) for label, wnid in enumerate(classes) for file in pictures(base, f"train/{wnid}/images")]
-    parts = splits(base, train, _validation(base, classes), size=height_and_width(size))
-    found = (len(classes), *(len(part) for part in parts))
+    known = _classes(base)
+    if classes is not None and classes > len(known):
+        raise BadInput(f"Data set tiny_imagenet: classes must be at most {len(known)}, found {classes}.")
+    wnids = known[:classes]
+    train = [(file, label) for label, wnid in enumerate(wnids) for file in pictures(base, f"train/{wnid}/images")]
+    parts = splits(base, train, _validation(base, wnids), size=height_and_width(size))
+    found = (len(wnids), *(len(part) for part in parts))
     told = "{} classes, {:,} pictures for training and {:,} for test".format(*found)
     notes = () if found == PUBLISHED else (f"This is a part of Tiny ImageNet: {told}.",)
-    return DataSet("tiny_imagenet", *parts, len(classes), MEAN, STD, _names(base, classes), notes)
+    return DataSet("tiny_imagenet", *parts, len(wnids), MEAN, STD, _names(base, wnids), notes)
 
 
 def _lines(base: Path, name: str) -> list[list[str]]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from isthmus.recipe import ByBlock, Recipe
-from isthmus.study import BranchStudy, InitToFinalStudy, Results, Start, Study, variants
+from isthmus.study import Baselines, BranchStudy, InitToFinalStudy, Results, Start, Study, variants
 from isthmus.study.requests import Ground
 from isthmus.tables import Table
 
@@ -19,17 +19,20 @@ __all__ = ["described", "setup"]
 
 def setup(results: Results) -> Table:
     """A row a variant of what was run: see :func:`described`."""
-    return described(results.study, results.expansion.grounds, results.parameters)
+    return described(results.study, results.expansion.grounds, results.counts)
 
 
-def described(study: Study, grounds: Mapping[str, Ground] | None = None, parameters: int | None = None) -> Table:
+def described(
+    study: Study, grounds: Mapping[str, Ground] | None = None, counts: Mapping[str, int | None] | None = None
+) -> Table:
     """A row a variant (one for a study without variants, named ""): network, data, recipe, times, evaluation.
 
     Times are as the study gives them (``10ep``, ``500it``); ``epoch`` is the number of steps in an epoch and
-    ``examples`` that of training examples, both missing where the data were not looked at (``grounds`` None).
+    ``examples`` that of training examples, both missing where the data were not looked at (``grounds`` None);
+    ``counts`` are the numbers of parameters, by variant as well.
     """
     parts = variants(study) if study.variants else {"": study}
-    return Table.of(_row(name, one, (grounds or {}).get(name), parameters) for name, one in parts.items())
+    return Table.of(_row(name, one, (grounds or {}).get(name), (counts or {}).get(name)) for name, one in parts.items())
 
 
 def _row(name: str, study: Study, ground: Ground | None, parameters: int | None) -> dict[str, Any]:
@@ -133,12 +136,23 @@ def _branch(study: BranchStudy) -> dict[str, Any]:
         return {"k": _texts(branch.at), "s": "the trunk alone"}
     s = _texts(branch.lengths) if branch.lengths else f"every {branch.every} to {branch.to} in all"
     found: dict[str, Any] = {"k": _texts(branch.at), "s": s, "children": branch.children, "buffers": branch.buffers}
+    if study.baselines is not None:
+        found["baselines"] = _baselines(study.baselines)
     if merge is None:
         return found | {"merged": None}
     at = "every s" if merge.at is None else _texts(merge.at)
     after = "" if merge.after is None else f", then {merge.after}"
     after += f" with warm-up over {merge.warmup}" if merge.warmup is not None else ""
     return found | {"merged": f"at {at}{after}{f' at lr x {merge.factor:g}' if merge.factor != 1.0 else ''}"}
+
+
+def _baselines(baselines: Baselines) -> str:
+    ema, longer = baselines.ema, baselines.longer
+    found = ["ensemble"] * baselines.ensemble
+    found += [f"ema every {ema.every}, half-life {ema.half_life}"] if ema is not None else []
+    if longer is not None:
+        found.append(f"longer at lr x {' '.join(f'{factor:g}' for factor in longer.factor)}")
+    return "; ".join(found)
 
 
 def _to(study: Study) -> dict[str, Any]:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from isthmus.errors import BadInput, IsthmusError, RunFailed
 from isthmus.execute import Display, Setting, executor
 from isthmus.graph import Plan, plan, stale
-from isthmus.store import Record, Store
+from isthmus.store import Store
 from isthmus.study.chosen import told
 from isthmus.study.expand import check, expand
 from isthmus.study.model import (
+    Baselines,
     Branch,
     BranchStudy,
     ChooseSpec,
@@ -37,6 +38,7 @@ from isthmus.study.tables import tables
 from isthmus.tables import Table, write_tables
 
 __all__ = [
+    "Baselines",
     "Branch",
     "BranchStudy",
     "ChooseSpec",
@@ -73,6 +75,7 @@ class Results:
         computed: how many nodes this call computed; 0 when the store had everything.
         parameters: the number of parameters of the network that is measured, as counted when it was made; None if the
             store has none of its states any more, or variants have networks of several sizes.
+        counts: the same for each variant; of a study without variants under "".
     """
 
     study: Study
@@ -80,6 +83,7 @@ class Results:
     expansion: Expansion
     computed: int
     parameters: int | None = None
+    counts: Mapping[str, int | None] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> Table:
         if name not in self.tables:
@@ -186,13 +190,14 @@ def _results(study: Study, expansion: Expansion, store: Store, computed: int, di
     found_tables = tables(expansion, store) | {"provenance": provenance_table(records)}
     for sentence in shortfalls(expansion.targets, store):
         display.say(sentence)
-    return Results(study, found_tables, expansion, computed, _parameters(expansion, records))
+    counted = {record.key: record.summary["parameters"] for record in records if "parameters" in record.summary}
+    counts = {name: _parameters(one, counted) for name, one in (expansion.variants or {"": expansion}).items()}
+    return Results(study, found_tables, expansion, computed, _parameters(expansion, counted), counts)
 
 
-def _parameters(expansion: Expansion, records: list[Record]) -> int | None:
+def _parameters(expansion: Expansion, counted: Mapping[str, int]) -> int | None:
     """The number of parameters of the networks that are measured, where it is known and one."""
     measured = {end.key for request in expansion.requests for end in request.measure.path.ends}
-    counted = {record.key: record.summary["parameters"] for record in records if "parameters" in record.summary}
     counts = {counted[key] for key in measured & set(counted)} or set(counted.values())
     return counts.pop() if len(counts) == 1 else None
 

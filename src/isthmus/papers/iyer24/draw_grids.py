@@ -20,6 +20,7 @@ from isthmus.papers.iyer24.draw import (
     percent,
     seeded,
     shared,
+    there,
     time,
 )
 from isthmus.tables import Table
@@ -37,6 +38,7 @@ def figure_of_ks(
     name: str, title: str, variants: Sequence[str], tables: Tables, folder: Path, *, split: str = "test"
 ) -> list[Path]:
     """Accuracy against epochs, a panel a variant and k, an alpha a colour; then the gain, a k a colour."""
+    variants = there(tables, variants)
     places = [(variant, k) for variant in variants for k in shared(tables, variant)]
     alphas = interior(measured(tables, "lines", split=split), _MOST)
     colours = dict(zip(alphas, plots.sequential(len(alphas)), strict=True))
@@ -93,6 +95,7 @@ def figure_of_merges(
 ) -> list[Path]:
     """Accuracy around each merge, a row a variant and k, a column an s; then how large each gain is."""
     files: list[Path] = []
+    variants = there(tables, variants)
     for variant in variants:
         rows = measured(tables, "networks", variant, split=split, network="merge")
         ks, ss = shared(tables, variant, rows), lengths(rows)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ import numpy.typing as npt
 
 from isthmus import curves, plots
 from isthmus.claims import Tables
+from isthmus.papers.shapira23.quantities import main_accuracy, of_variant, split_accuracies
 from isthmus.tables import Table
 
 if TYPE_CHECKING:
@@ -40,9 +42,16 @@ class Look:
 
 
 def draw(look: Look, tables: Tables, folder: Path) -> list[Path]:
-    """Figures F1 to F5 as PNG and SVG in a folder; the files written."""
+    """Figures F1 to F5 as PNG and SVG in a folder, of a study with variants for each of them; the files written."""
     figures = {"F1": _f1, "F2": _f2, "F3": _f3, "F4": _f4, "F5": _f5}
-    return [path for name, figure in figures.items() for path in plots.save(figure(look, tables), folder / name)]
+    files = []
+    for variant in dict.fromkeys(tables["pairs"]["variant"]) if "variant" in tables["pairs"].columns else ("",):
+        of = of_variant(tables, variant) if variant else tables
+        named = replace(look, name=f"{look.name}, {variant}") if variant else look
+        for name, figure in figures.items():
+            file = f"{name}-{re.sub('[^A-Za-z0-9]+', '-', variant)}" if variant else name
+            files += plots.save(figure(named, of), folder / file)
+    return files
 
 
 def _note(tables: Tables, splits: Sequence[str], *sentences: str) -> str:
@@ -56,7 +65,7 @@ def _note(tables: Tables, splits: Sequence[str], *sentences: str) -> str:
 
 
 def _whole(tables: Tables, split: str, rows: Table) -> str:
-    of = tables["setup"]["training_examples"][0] if split == "train" else rows["examples"][0]
+    of = tables["table1"]["training_examples"][0] if split == "train" else rows["examples"][0]
     return f"{split} examples" if rows["examples"][0] == of else f"of the {of:,} training examples (a fixed subset)"
 
 
@@ -124,7 +133,7 @@ def _f2(look: Look, tables: Tables) -> Figure:
         _CHORD,
     )
     figure, panels = plots.canvas(1, 2, title=f"Barrier against accuracy at the split: {look.name}", note=note)
-    trunk = {(row["repeat"], row["k1"]): row["accuracy"] for row in _trunk(tables).where(split="test")}
+    trunk = split_accuracies(tables) if "networks" in tables else {}
     for axes, (metric, (name, factor, unit)) in zip(panels, _UNIT.items(), strict=True):
         ends = _at_end(tables, "test", metric)
         points = [(r["k1"], trunk[r["repeat"], r["k1"]], r["chord"]) for r in ends if (r["repeat"], r["k1"]) in trunk]
@@ -136,12 +145,8 @@ def _f2(look: Look, tables: Tables) -> Figure:
 
 def _final(tables: Tables) -> float:
     """The best test accuracy of the main branch at the end; 0 where there is none."""
-    found = [1 - row["start"] for row in _at_end(tables, "test", "error")]
+    found = [main_accuracy(row) for row in _at_end(tables, "test", "error")]
     return max((accuracy for accuracy in found if np.isfinite(accuracy)), default=0.0)
-
-
-def _trunk(tables: Tables) -> Table:
-    return tables["networks"].where(k2=0) if "networks" in tables else Table(("split", "repeat", "k1", "accuracy"), ())
 
 
 def _accuracies(axes: Axes, points: Sequence[tuple[float, float, float]], factor: float, final: float) -> None:
@@ -178,7 +183,7 @@ def _paths(
     broken = sum(not np.isfinite(values).all() for _, values in found.values())
     if broken:
         more += (f"{broken} of {len(found)} lines hold NaN or infinity and are drawn where they are finite.",)
-    columns = min(3, len(k1s) + 1)
+    columns = min(4 if len(k1s) % 3 == 0 else 3, len(k1s) + 1)  # one panel more is the scale, not alone in a row
     rows = -(-(len(k1s) + 1) // columns)
     figure, panels = plots.canvas(
         rows,
@@ -236,7 +241,7 @@ def _f4(look: Look, tables: Tables) -> Figure:
     for axes in panels[:2]:
         axes.set_ylim(bottom=0)
     _limit(panels[2], look, "loss")
-    plots.legend(panels[1])
+    plots.legend(panels[1], columns=1 + len(k1s) // 8)
     return figure
 
 

@@ -6,36 +6,19 @@ import functools
 
 import numpy as np
 
-from isthmus.claims import Claim, per_seed
+from isthmus.claims import Claim
 from isthmus.papers import Row, Scale
 from isthmus.papers.shapira23 import draw
 from isthmus.papers.shapira23 import quantities as q
+from isthmus.papers.shapira23.drifting import BOTH, NEGLIGIBLE, drifting
+from isthmus.papers.shapira23.setups import branching
 from isthmus.papers.shapira23.tabulate import Published, tabulate
-from isthmus.study import Study, from_mapping
+from isthmus.study import Study
 
 __all__ = ["ROW", "study"]
 
-PUBLISHED = Published(network="lenet5", data="mnist", parameters=61_706, accuracy=0.9818)
-NEGLIGIBLE = 0.02  # nats: a tenth of the test loss after two epochs
+PUBLISHED = Published(network="lenet5", data="mnist", examples=60_000, parameters=61_706, steps=580, accuracy=0.9818)
 LOOK = draw.Look("LeNet-5 on MNIST", limits={"loss": NEGLIGIBLE, "error": 0.02})
-
-STUDY = {
-    "name": "shapira23-mnist",
-    "family": "branch",
-    "seeds": [0, 1],
-    "model": {"name": "lenet5"},
-    "data": {"name": "mnist"},
-    "recipe": {"batch_size": 1024, "drop_last": True, "optimizer": {"name": "adam", "lr": 1e-3}},
-    "branch": {
-        "at": ["0ep", "1ep", "2ep", "5ep", "7ep"],
-        "to": "10ep",
-        "every": "1ep",
-        "trunk_is_child": True,
-        "buffers": "keep",
-        "trunk_at_k": True,
-    },
-    "evaluate": {"alphas": 25, "on": ["train:10000", "test"], "norm_stats": "interpolate"},
-}
 
 
 def study(scale: Scale = "paper") -> Study:
@@ -45,22 +28,29 @@ def study(scale: Scale = "paper") -> Study:
     Paths are evaluated on the test set and on a fixed 10,000 of the training examples; on all of them with
     ``--set 'evaluate.on=["train", "test"]'``.
     """
-    return from_mapping(STUDY, where=f"shapira23 mnist at {scale} scale")
+    return branching(
+        "mnist",
+        scale,
+        at=(0, 1, 2, 5, 7),
+        to=10,
+        model={"name": "lenet5"},
+        data={"name": "mnist"},
+        recipe={"batch_size": 1024},
+        evaluate={"on": ["train:10000", "test"]},
+    )
 
-
-BOTH = (2, 2)  # a rule about every k1 or k2 has to hold in every repeat
-repeat = functools.partial(per_seed, by="repeat")
 
 CLAIMS = (
     Claim(
         id="accuracy",
         text="The main branch reaches about 98 % test accuracy in ten epochs.",
-        source="Shapira 2023, Table 1 (0.9818)",
+        source="Shapira 2023, Table 1",
+        published="0.9818",
         statistic="test accuracy of the main branch at the end of training (share)",
         side="within",
         threshold=(0.976, 0.984),
         why=".980 +- .004 holds the published .9818 and leaves room for other initial weights and data orders",
-        values=repeat(q.final_accuracy),
+        values=q.repeat(q.final_accuracy),
     ),
     Claim(
         id="negligible-at-0",
@@ -70,7 +60,7 @@ CLAIMS = (
         side="<=",
         threshold=NEGLIGIBLE,
         why="a tenth of the test loss after two epochs, a fiftieth of the barrier of networks that are not connected",
-        values=repeat(q.chord(0)),
+        values=q.repeat(q.ending("chord", k1=0)),
     ),
     Claim(
         id="negligible-at-0-any-k2",
@@ -80,7 +70,7 @@ CLAIMS = (
         side="<=",
         threshold=NEGLIGIBLE,
         why="as for negligible-at-0; over k2 because a barrier might pass",
-        values=repeat(q.largest("chord", k1=0, only=True)),
+        values=q.repeat(q.largest("chord", k1=0, only=True)),
         count=BOTH,
     ),
     Claim(
@@ -91,7 +81,7 @@ CLAIMS = (
         side="<=",
         threshold=NEGLIGIBLE / 4,
         why="on MNIST all are near 0: this says that the barrier does not rise, up to a quarter of what is negligible",
-        values=repeat(q.change_with_k1("chord")),
+        values=q.repeat(q.change_with_k1("chord")),
         count=BOTH,
     ),
     Claim(
@@ -102,7 +92,7 @@ CLAIMS = (
         side="<=",
         threshold=0.01,
         why="half of what counts as negligible",
-        values=repeat(q.train_against_test),
+        values=q.repeat(q.train_against_test),
         count=BOTH,
     ),
     Claim(
@@ -113,7 +103,7 @@ CLAIMS = (
         side="<=",
         threshold=0.125,
         why="the middle quarter of the path; where there is no barrier the gap is negative, so its magnitude counts",
-        values=repeat(q.off_centre(k1=0)),
+        values=q.repeat(q.off_centre(k1=0)),
         count=BOTH,
     ),
     Claim(
@@ -125,7 +115,7 @@ CLAIMS = (
         side=">=",
         threshold=0.1,
         why="ten points; on CIFAR-10 the paper finds about twenty",
-        values=repeat(q.headroom(0.02)),
+        values=q.repeat(q.headroom(0.02)),
     ),
     Claim(
         id="gap-negative",
@@ -135,7 +125,7 @@ CLAIMS = (
         side="<=",
         threshold=0.0,
         why="the claim is about the sign",
-        values=repeat(q.largest("midpoint", k1=2)),
+        values=q.repeat(q.largest("midpoint", k1=2)),
         count=BOTH,
     ),
     Claim(
@@ -146,7 +136,7 @@ CLAIMS = (
         side="<=",
         threshold=NEGLIGIBLE / 4,
         why="a quarter of what is negligible; growth for small k1 cannot be seen on MNIST, where there is no gap",
-        values=repeat(q.change_over_k2("midpoint", k1=2, pick=np.max)),
+        values=q.repeat(q.change_over_k2("midpoint", k1=2, pick=np.max)),
         count=BOTH,
     ),
     Claim(
@@ -157,55 +147,10 @@ CLAIMS = (
         side="<=",
         threshold=0.0,
         why="the claim is about the direction, from each k1 to the next",
-        values=repeat(q.change_with_k1("l2", upto=5)),
+        values=q.repeat(q.change_with_k1("l2", among=(0, 1, 2, 5))),
         count=BOTH,
     ),
-    Claim(
-        id="distance-grows-with-k2",
-        text="The weights of two networks drift apart all the time.",
-        source="Shapira 2023, F4",
-        statistic="smallest change of the L2 distance from one k2 to the next, over every k1 >= 1 (above 0: grows)",
-        side=">=",
-        threshold=0.0,
-        why="the claim is about the direction, from each k2 to the next",
-        values=repeat(q.smallest_step("l2", k1=1)),
-        count=BOTH,
-    ),
-    Claim(
-        id="predictions-drift-with-k2",
-        text="The predictions of two networks drift apart as well.",
-        source="Shapira 2023, F4",
-        statistic="smallest change of the prediction cross-entropy (-sum p log q, p of the main branch) on the test set"
-        " from the first k2 to the last, over every k1 >= 1 (nats; above 0: grows)",
-        side=">=",
-        threshold=0.0,
-        why="the claim is about the direction, from the first k2 to the last, as single epochs are noisy",
-        values=repeat(q.change_over_k2("prediction_cross_entropy", k1=1, pick=np.min)),
-        count=BOTH,
-    ),
-    Claim(
-        id="predictions-drift-at-end",
-        text="Of pairs that end at the same step, those that parted earlier predict more differently.",
-        source="our control for predictions-drift-with-k2",
-        statistic="prediction cross-entropy on the test set at the end: k1 = 0 minus the largest k1 (nats)",
-        side=">=",
-        threshold=0.0,
-        why="added after the first run: cross-entropy holds the entropy of p, which falls all through training; at one"
-        " step of training that entropy is the same for every k1",
-        values=repeat(q.drift_at_end("prediction_cross_entropy")),
-        count=BOTH,
-    ),
-    Claim(
-        id="barrier-stops-growing",
-        text="While two networks drift apart, the barrier between them stops growing.",
-        source="Shapira 2023, F4",
-        statistic="largest chord barrier of the test loss at the last k2 minus that at the middle one, k1 >= 1 (nats)",
-        side="<=",
-        threshold=NEGLIGIBLE,
-        why="what counts as negligible",
-        values=repeat(q.late_rise(k1=1)),
-        count=BOTH,
-    ),
+    *drifting(),
 )
 
 ROW = Row(
