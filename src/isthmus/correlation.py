@@ -52,7 +52,7 @@ def spearman(x: npt.ArrayLike, y: npt.ArrayLike) -> float:
     x, y = _paired(x, y)
     if np.isnan(x).any() or np.isnan(y).any():
         return math.nan
-    return _of_ranks(_ranks(x), _ranks(y))
+    return float(_weighted(x, y, np.ones((1, len(x)), np.int64))[0])
 
 
 def clustered(
@@ -83,14 +83,12 @@ def clustered(
         return Correlation(value, math.nan, math.nan, len(x), count)
     places = {name: index for index, name in enumerate(names)}
     own = np.array([places[name] for name in clusters])
-    members = [np.flatnonzero(own == index) for index in range(count)]
     drawn = (noise.uniform(resamples * count, seed, "clusters drawn again") * count).astype(np.int64)
-    found = []
-    for draw in drawn.reshape(resamples, count):
-        at = np.concatenate([members[index] for index in draw])
-        found.append(_of_ranks(_ranks(x[at]), _ranks(y[at])))
-    there = [one for one in found if not math.isnan(one)]
-    if not there:
+    times = np.zeros((resamples, count), np.int64)  # how often a draw holds each cluster
+    np.add.at(times, (np.repeat(np.arange(resamples), count), drawn), 1)
+    found = _weighted(x, y, times[:, own])
+    there = found[np.isfinite(found)]
+    if not len(there):
         return Correlation(value, math.nan, math.nan, len(x), count)
     low, high = np.quantile(there, [(1 - level) / 2, (1 + level) / 2])
     return Correlation(value, float(low), float(high), len(x), count)
@@ -103,20 +101,26 @@ def _paired(x: npt.ArrayLike, y: npt.ArrayLike) -> tuple[Array, Array]:
     return first, second
 
 
-def _ranks(values: Array) -> Array:
-    """Twice the mean rank of each value, an integer."""
-    _, where, counts = np.unique(values, return_inverse=True, return_counts=True)
-    after = np.cumsum(counts)
-    doubled: Array = (2 * after - counts + 1)[where]
+def _weighted(x: Array, y: Array, times: Array) -> Array:
+    """The correlation of each row of ``times``, which says how often each point is there, shape (draws, points).
+
+    From sums of integers, which are exact, so that it is the same on every machine; NaN where a side is constant.
+    """
+    ranks_x, ranks_y = _ranks(x, times), _ranks(y, times)
+    count = times.sum(axis=1)
+
+    def apart(a: Array, b: Array) -> Array:
+        result: Array = count * (times * a * b).sum(axis=1) - (times * a).sum(axis=1) * (times * b).sum(axis=1)
+        return result.astype(np.float64)
+
+    with np.errstate(invalid="ignore"):
+        found: Array = apart(ranks_x, ranks_y) / np.sqrt(apart(ranks_x, ranks_x) * apart(ranks_y, ranks_y))
+    return found
+
+
+def _ranks(values: Array, times: Array) -> Array:
+    """Twice the mean rank of each point, an integer, among the points as often as they are there."""
+    known, where = np.unique(values, return_inverse=True)
+    of_value = times @ (where[:, None] == np.arange(len(known))).astype(np.int64)
+    doubled: Array = (2 * np.cumsum(of_value, axis=1) - of_value + 1)[:, where]
     return doubled
-
-
-def _of_ranks(x: Array, y: Array) -> float:
-    """Pearson's correlation of integers, from sums that are exact, so that it is the same on every machine."""
-    count = len(x)
-    apart = math.sqrt(_spread(x, x, count) * _spread(y, y, count))
-    return _spread(x, y, count) / apart if apart else math.nan
-
-
-def _spread(x: Array, y: Array, count: int) -> int:
-    return count * int(x @ y) - int(x.sum()) * int(y.sum())

@@ -8,13 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from matplotlib.figure import Figure
 from vlaar22_interventions import DATA, RESNET, VGG, Net, needs_data, numbers, spoilt, tables, verdicts, without
 
-from isthmus import papers
-from isthmus.papers.vlaar22 import bars, f9, networks
-from isthmus.study import InitToFinalStudy, expand, variants
+from isthmus import datasets, papers
+from isthmus.claims import judge
+from isthmus.papers.vlaar22 import bars, f9, gathering, networks
+from isthmus.store import Store
+from isthmus.study import InitToFinalStudy, expand, from_mapping, variants
 from isthmus.tables import Table
+from small_studies import ran, state, to_final
 
 ROW = papers.row("vlaar22", "f9")
 # Table 2 of the paper; "B" of ResNet-18: blocks 2, 3 and 4.0, of VGG-11: layers 4 to 10 with max-pools counted
@@ -199,3 +203,50 @@ def _resnet(row: Mapping[str, Any]) -> bool:
 
 def _vgg(row: Mapping[str, Any]) -> bool:
     return not _resnet(row)
+
+
+# --- a run in miniature ------------------------------------------------------------
+
+
+def test_a_run_with_rules_for_blocks(store: Store) -> None:
+    """A network of two layers in the place of ResNet-18: its rules act, and its numbers are those of the networks."""
+    first, second = {"blocks": ["layer1"]}, {"blocks": ["layer2"]}
+    changes: dict[str, Any] = {
+        "base": {},
+        "0.01 on B": {"recipe": {"optimizer": {"by_block": [{**first, "factor": 0.1}]}}},
+        "0.01 on NB": {"recipe": {"optimizer": {"by_block": [{**second, "factor": 0.1}]}}},
+        "decay on NB": {"recipe": {"optimizer": {"by_block": [{**first, "weight_decay": 0.0}]}}},
+    }
+    sets = ("seeds=[4, 9]", "train.to=3ep", 'train.blocks="all"', "recipe.optimizer.weight_decay=0.1")
+    small = to_final(*sets, 'evaluate={alphas=5, on=["test:30"], networks_on=["test"]}')
+    content = small.model_dump(mode="json", exclude_unset=True)
+    study = from_mapping(
+        gathering.gathered("f9", {f"resnet18: {name}": gathering.changed(content, of) for name, of in changes.items()})
+    )
+    results = ran(study, store)
+    found = ROW.tables(results)
+    assert sorted(found) == ["accuracy", "curves", "paths", "setup", "shapes", "t2"]
+    table = {row["variant"].removeprefix("resnet18: "): row for row in found["t2"]}
+    assert table["no decay"]["accuracy"] is None
+    assert table["no decay"]["published"] == 90.1
+    test = datasets.load("spiral", train=190, test=70).test
+    inputs, labels = torch.from_numpy(test.inputs.copy()), torch.from_numpy(test.labels.copy())
+    for name in changes:
+        accuracies = []
+        for request in results.expansion.variants[f"resnet18: {name}"].requests:
+            if request.table == "paths" and request.labels["block"] == "all":
+                w = state(store, request.measure.path.ends[1]).weights
+                hidden = torch.relu(inputs @ w["layer1.weight"].T + w["layer1.bias"])
+                scores = hidden @ w["layer2.weight"].T + w["layer2.bias"]
+                accuracies.append(100 * (scores.argmax(1) == labels).double().mean().item())
+        assert len(accuracies) == 2
+        assert table[name]["accuracy"] == pytest.approx(sum(accuracies) / 2, abs=1e-6)
+        if name == "base":
+            base = accuracies
+        pairs = [own - of for own, of in zip(accuracies, base, strict=True)]
+        assert table[name]["change"] == pytest.approx(sum(pairs) / 2, abs=1e-6)
+    moved = {name: found["paths"].where(variant=f"resnet18: {name}", metric="loss", seed=4) for name in changes}
+    far = {name: {row["block"]: row["l2"] for row in rows} for name, rows in moved.items()}
+    assert far["0.01 on B"]["layer1"] < 0.5 * far["base"]["layer1"]
+    assert far["0.01 on NB"]["layer2"] < 0.5 * far["base"]["layer2"]
+    assert {row["verdict"] for row in judge(ROW.claims, found)} <= {"held", "failed", "undecided"}
