@@ -145,11 +145,19 @@ class _Silent:
 
 
 def prepare(
-    study: Study, store: Store, *, data_root: str | os.PathLike[str] | None = None, device: str = "cpu"
+    study: Study,
+    store: Store,
+    *,
+    data_root: str | os.PathLike[str] | None = None,
+    device: str = "cpu",
+    absent: bool = False,
 ) -> tuple[Expansion, Plan]:
-    """The nodes of a study and what of them the store lacks; the model is tried only if something is lacking."""
+    """The nodes of a study and what of them the store lacks; the model is tried only if something is lacking.
+
+    With ``absent`` data that are not at hand are taken to be as they are published, for looking at the study alone.
+    """
     root = None if data_root is None else Path(data_root)
-    expansion = expand(study, data_root=root, bf16=_bf16(study, device))
+    expansion = expand(study, data_root=root, bf16=_bf16(study, device), published="absent" if absent else "no")
     found = plan(expansion.targets, store)
     if found.pending:
         check(study, expansion, data_root=root)
