@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 from matplotlib.figure import Figure
-from vlaar22_interventions import DATA, VGG, Net, needs_data, numbers, spoilt, tables, verdicts, without
+from vlaar22_interventions import VGG, Net, needs_data, numbers, small, spoilt, tables, verdicts, without
 
 from isthmus import models, papers
 from isthmus.claims import judge
 from isthmus.papers.vlaar22 import a19, bars
-from isthmus.study import InitToFinalStudy, expand, variants
+from isthmus.study import InitToFinalStudy, variants
 
 F10, A19 = papers.row("vlaar22", "f10"), papers.row("vlaar22", "a19")
 
@@ -24,17 +24,20 @@ F10, A19 = papers.row("vlaar22", "f10"), papers.row("vlaar22", "a19")
 @pytest.mark.parametrize("scale", ["paper", "small"])
 def test_deeper_networks(scale: papers.Scale) -> None:
     found = variants(F10.study(scale))
-    small = scale == "small"
-    depths = (18, 34) if small else (18, 34, 50)
+    at_small = scale == "small"
+    depths = (18, 34) if at_small else (18, 34, 50)
     assert list(found) == [f"ResNet-{depth}" for depth in depths]
     for depth, one in zip(depths, found.values(), strict=True):
         assert isinstance(one, InitToFinalStudy)
         assert (one.model.name, one.model.arguments) == (
             f"resnet{depth}",
-            {"stem": "3x3", "max_pool": True} | ({"width": 16} if small else {}),
+            {"stem": "3x3", "max_pool": True} | ({"width": 16} if at_small else {}),
         )
         assert (one.recipe.optimizer.lr, one.recipe.optimizer.weight_decay, one.recipe.batch_size) == (0.1, 5e-4, 128)
-        assert (str(one.train.to), list(one.seeds)) == ("30ep" if small else "100ep", list(range(3 if small else 10)))
+        assert (str(one.train.to), list(one.seeds)) == (
+            "30ep" if at_small else "100ep",
+            list(range(3 if at_small else 10)),
+        )
         assert set(one.train.blocks) == {"stem", "stage1", "stage2", "stage3", "stage4", "stage4.0", "fc"}
 
 
@@ -71,28 +74,28 @@ CHANNELS = {  # of the eight convolutions: 64, 128, 256, 256, 512, 512, 512, 512
 @pytest.mark.parametrize("scale", ["paper", "small"])
 def test_vgg11_as_it_is_plain_and_narrowed(scale: papers.Scale) -> None:
     found = variants(A19.study(scale))
-    small = scale == "small"
+    at_small = scale == "small"
     assert list(found) == list(CHANNELS)
     for name, one in found.items():
         module: Any = models.build(one.model.name, **one.model.arguments)
         convolutions = [layer for layer in module.features if hasattr(layer, "kernel_size") and hasattr(layer, "bias")]
-        assert [layer.out_channels for layer in convolutions] == [n // (4 if small else 1) for n in CHANNELS[name]]
+        assert [layer.out_channels for layer in convolutions] == [n // (4 if at_small else 1) for n in CHANNELS[name]]
         normalised = any("running_mean" in tensor for tensor in module.state_dict())
         plain = name.startswith("no normalisation")
         assert normalised == (not plain)
         slow = name == "no normalisation, 0.01"
         assert one.recipe.optimizer.lr == (0.01 if slow else 0.1)
         assert one.model.arguments.get("init", "framework") == ("fan-out" if slow else "framework")
-        assert len(one.seeds) == ((3 if plain else 5) if small else 10)
+        assert len(one.seeds) == ((3 if plain else 5) if at_small else 10)
         assert isinstance(one, InitToFinalStudy)
-        assert (one.train.blocks, str(one.train.to)) == ("all", "30ep" if small else "100ep")
+        assert (one.train.blocks, str(one.train.to)) == ("all", "30ep" if at_small else "100ep")
 
 
 @needs_data
 @pytest.mark.data
 def test_the_whole_network_is_that_of_table_2() -> None:
-    own = expand(A19.study("small"), data_root=DATA).variants["VGG-11"]
-    other = expand(papers.row("vlaar22", "f9").study("small"), data_root=DATA).variants["vgg11: base"]
+    own = small("a19").variants["VGG-11"]
+    other = small("f9").variants["vgg11: base"]
     assert {node.key for node in own.targets} == {node.key for node in other.targets}
 
 

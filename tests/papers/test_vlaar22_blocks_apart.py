@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 import torch
 from matplotlib.figure import Figure
-from vlaar22_interventions import DATA, RESNET, VGG, Net, needs_data, numbers, spoilt, tables, verdicts, without
+from vlaar22_interventions import RESNET, VGG, Net, needs_data, numbers, small, spoilt, tables, verdicts, without
 
 from isthmus import datasets, papers
 from isthmus.claims import judge
 from isthmus.papers.vlaar22 import bars, f9, gathering, networks
 from isthmus.store import Store
-from isthmus.study import InitToFinalStudy, expand, from_mapping, variants
+from isthmus.study import InitToFinalStudy, from_mapping, variants
 from isthmus.tables import Table
 from small_studies import ran, state, to_final
 
@@ -51,28 +51,28 @@ def test_the_set_up(scale: papers.Scale, network: str) -> None:
         "decay on B": (others, 1.0, 0.0),
         "decay on NB": (barrier, 1.0, 0.0),
     }
-    small = scale == "small"
+    at_small = scale == "small"
     arguments: dict[str, Any] = {"resnet18": {"stem": "3x3", "max_pool": True}, "vgg11": {}}[network]
     for name, one in found.items():
         what, optimizer = name.partition(": ")[2], one.recipe.optimizer
         assert isinstance(one, InitToFinalStudy)
-        assert (one.model.name, one.model.arguments) == (network, arguments | ({"width": 16} if small else {}))
-        assert (one.data.name, one.data.options) == ("cifar10", {"examples": 10_000} if small else {})
+        assert (one.model.name, one.model.arguments) == (network, arguments | ({"width": 16} if at_small else {}))
+        assert (one.data.name, one.data.options) == ("cifar10", {"examples": 10_000} if at_small else {})
         assert (optimizer.name, optimizer.momentum, one.recipe.batch_size) == ("sgd", 0.9, 128)
         assert optimizer.lr == (0.01 if what == "0.01" else 0.1)
         assert optimizer.weight_decay == (0.0 if what == "no decay" else 5e-4)
         wanted = [rules[what]] if what in rules else []
         blocks = [rule.blocks if isinstance(rule.blocks, str) else list(rule.blocks) for rule in optimizer.by_block]
         assert [(b, r.factor, r.weight_decay) for b, r in zip(blocks, optimizer.by_block, strict=True)] == wanted
-        assert list(map(str, one.recipe.schedule.milestones)) == (["10ep", "20ep"] if small else ["33ep", "66ep"])
-        assert (one.recipe.schedule.factor, str(one.train.to)) == (0.1, "30ep" if small else "100ep")
+        assert list(map(str, one.recipe.schedule.milestones)) == (["10ep", "20ep"] if at_small else ["33ep", "66ep"])
+        assert (one.recipe.schedule.factor, str(one.train.to)) == (0.1, "30ep" if at_small else "100ep")
         assert (one.recipe.augment.crop, one.recipe.augment.flip, one.recipe.augment.brightness) == (4, True, 0)
-        assert list(one.seeds) == list(range(5 if small else 10))
-        assert (len(one.evaluate.points), one.evaluate.norm_stats) == (26 if small else 51, "interpolate")
-        assert (one.evaluate.on, one.evaluate.networks_on) == (("test:2500",) if small else ("test",), ("test",))
+        assert list(one.seeds) == list(range(5 if at_small else 10))
+        assert (len(one.evaluate.points), one.evaluate.norm_stats) == (26 if at_small else 51, "interpolate")
+        assert (one.evaluate.on, one.evaluate.networks_on) == (("test:2500",) if at_small else ("test",), ("test",))
         assert one.start is None
     chosen = [one.choose for one in found.values() if one.choose is not None]
-    assert len(chosen) == (small and network == "resnet18")
+    assert len(chosen) == (at_small and network == "resnet18")
     for choose in chosen:
         assert (choose.threshold, set(choose.blocks)) == (0.05, {*barrier, *others})
 
@@ -84,8 +84,8 @@ def test_the_published_numbers() -> None:
 @needs_data
 @pytest.mark.data
 def test_the_base_set_up_is_trained_once_for_all_rows() -> None:
-    own = expand(ROW.study("small"), data_root=DATA).variants
-    base = expand(papers.row("vlaar22", "f1b").study("small"), data_root=DATA)
+    own = small("f9").variants
+    base = small("f1b")
     assert {node.key for node in base.targets} <= {node.key for node in own["resnet18: base"].targets}
     # one choice beside the paths: it looks at blocks of the base run, which is not trained again for it
     chosen = own["resnet18: 0.01 on chosen B"].chosen
@@ -218,8 +218,8 @@ def test_a_run_with_rules_for_blocks(store: Store) -> None:
         "decay on NB": {"recipe": {"optimizer": {"by_block": [{**first, "weight_decay": 0.0}]}}},
     }
     sets = ("seeds=[4, 9]", "train.to=3ep", 'train.blocks="all"', "recipe.optimizer.weight_decay=0.1")
-    small = to_final(*sets, 'evaluate={alphas=5, on=["test:30"], networks_on=["test"]}')
-    content = small.model_dump(mode="json", exclude_unset=True)
+    tiny = to_final(*sets, 'evaluate={alphas=5, on=["test:30"], networks_on=["test"]}')
+    content = tiny.model_dump(mode="json", exclude_unset=True)
     study = from_mapping(
         gathering.gathered("f9", {f"resnet18: {name}": gathering.changed(content, of) for name, of in changes.items()})
     )

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 from matplotlib.figure import Figure
-from vlaar22_interventions import DATA, Net, needs_data, numbers, spoilt, tables, verdicts, without
+from vlaar22_interventions import DATA, Net, expanded, needs_data, numbers, small, spoilt, tables, verdicts, without
 
 from isthmus import papers
 from isthmus.claims import judge
 from isthmus.errors import BadInput, BadStudy
 from isthmus.papers.vlaar22 import bars, f4, rivals
 from isthmus.papers.vlaar22 import quantities as q
-from isthmus.study import InitToFinalStudy, Start, Study, expand, variants
+from isthmus.study import InitToFinalStudy, Start, Study, variants
 from isthmus.study.requests import Expansion
 
 F4, F5 = papers.row("vlaar22", "f4"), papers.row("vlaar22", "f5")
@@ -43,20 +43,20 @@ def test_one_block_new(scale: papers.Scale) -> None:
     found = parts(F4.study(scale))
     trained, pretrained = ([f"{kind}, block {index} new" for index in STAGES] for kind in "TP")
     assert list(found) == ["scratch", *trained, "P", *pretrained]
-    small = scale == "small"
-    long = "30ep" if small else "100ep"
+    at_small = scale == "small"
+    long = "30ep" if at_small else "100ep"
     for name, one in found.items():
         optimizer = one.recipe.optimizer
         drops = list(map(str, one.recipe.schedule.milestones))
         if name.startswith("P"):
             # 0.001, divided by ten after epoch 30 of 100
-            assert (optimizer.lr, drops) == (0.001, ["10ep"] if small else ["30ep"])
+            assert (optimizer.lr, drops) == (0.001, ["10ep"] if at_small else ["30ep"])
         else:
-            assert (optimizer.lr, drops) == (0.1, ["10ep", "20ep"] if small else ["33ep", "66ep"])
+            assert (optimizer.lr, drops) == (0.1, ["10ep", "20ep"] if at_small else ["33ep", "66ep"])
         assert (optimizer.weight_decay, optimizer.momentum, one.recipe.batch_size) == (5e-4, 0.9, 128)
-        assert (str(one.train.to), len(one.seeds)) == (long, 5 if small else 10)
+        assert (str(one.train.to), len(one.seeds)) == (long, 5 if at_small else 10)
         assert (one.recipe.augment.crop, one.recipe.augment.flip) == (4, True)
-        assert one.model.arguments == {"stem": "3x3", "max_pool": True} | ({"width": 16} if small else {})
+        assert one.model.arguments == {"stem": "3x3", "max_pool": True} | ({"width": 16} if at_small else {})
     assert found["scratch"].start is None
     for index, name in zip(STAGES, trained, strict=True):
         begin = start(found[name])
@@ -91,15 +91,15 @@ def trained_states(one: Expansion, seeds: int) -> set[str]:
 @needs_data
 @pytest.mark.data
 def test_what_other_rows_train_is_not_trained_again() -> None:
-    own = expand(F4.study("small"), data_root=DATA).variants
-    tuned = expand(papers.row("vlaar22", "f2a").study("small"), data_root=DATA).variants
+    own = small("f4").variants
+    tuned = small("f2a").variants
     assert trained_states(own["P"], 3) <= trained_states(tuned["pre-trained"], 3)
     assert trained_states(own["scratch"], 3) <= trained_states(tuned["scratch"], 3)
     first = {source.weights.key for _, source in own["T, block 3 new"].sources}
     assert first <= trained_states(own["scratch"], 5)
     assert {s.weights.key for _, s in own["P, block 1 new"].sources} == {s.weights.key for _, s in own["P"].sources}
-    random = expand(F5.study("small"), data_root=DATA).variants
-    before = expand(papers.row("vlaar22", "f2b").study("small"), data_root=DATA).variants
+    random = small("f5").variants
+    before = small("f2b").variants
     for name, one in random.items():
         if "block" in name:
             weights = {source.weights.key for _, source in one.sources}
@@ -108,12 +108,13 @@ def test_what_other_rows_train_is_not_trained_again() -> None:
     assert trained_states(random["decay 5e-4: scratch"], 3) <= trained_states(own["scratch"], 3)
 
 
-def test_without_the_files_of_weights_the_sentence_names_them(tmp_path: Path) -> None:
-    if not DATA.joinpath("cifar-10-batches-py").exists():
-        pytest.skip("no CIFAR-10 at hand")
-    (tmp_path / "cifar-10-batches-py").symlink_to(DATA / "cifar-10-batches-py")
+@needs_data
+@pytest.mark.data
+def test_without_the_files_of_weights_the_sentence_names_them() -> None:
+    if DATA.joinpath("weights").exists():
+        pytest.skip("there are weights at hand")
     with pytest.raises((BadStudy, BadInput), match=r"no file of weights weights/resnet18\.pth"):
-        expand(F4.study("paper"), data_root=tmp_path)
+        expanded(F4.study("paper"))
 
 
 SLIDES = {1: 91.79, 2: 91.83, 3: 92.35, 4: 90.97}
@@ -167,15 +168,15 @@ def test_each_claim_of_figure_4_fails_where_it_is_false(claim: str, changes: dic
 def test_one_block_from_random_labels(scale: papers.Scale) -> None:
     """Weight decays 0, 1e-4 and 5e-4 (small scale: the first and the last), blocks 1 to 4 one at a time."""
     found = parts(F5.study(scale))
-    small = scale == "small"
-    decays = {"0": 0.0, "5e-4": 5e-4} if small else {"0": 0.0, "1e-4": 1e-4, "5e-4": 5e-4}
+    at_small = scale == "small"
+    decays = {"0": 0.0, "5e-4": 5e-4} if at_small else {"0": 0.0, "1e-4": 1e-4, "5e-4": 5e-4}
     assert list(found) == [
         f"decay {decay}: {what}" for decay in decays for what in ("scratch", *(f"block {index}" for index in STAGES))
     ]
     for name, one in found.items():
         decay, what = name.removeprefix("decay ").split(": ")
         assert (one.recipe.optimizer.weight_decay, one.recipe.optimizer.lr) == (decays[decay], 0.1)
-        assert (str(one.train.to), len(one.seeds)) == ("30ep" if small else "100ep", 3 if small else 10)
+        assert (str(one.train.to), len(one.seeds)) == ("30ep" if at_small else "100ep", 3 if at_small else 10)
         if what == "scratch":
             assert one.start is None
             continue
@@ -186,7 +187,7 @@ def test_one_block_from_random_labels(scale: papers.Scale) -> None:
         assert (begin.pretrain.until.accuracy, begin.pretrain.until.on) == (1.0, "train")
         labels = dict(begin.pretrain.data)
         assert isinstance(labels.pop("random_labels"), int)
-        assert labels == ({"examples": 5000} if small else {})
+        assert labels == ({"examples": 5000} if at_small else {})
         assert begin.pretrain.recipe["optimizer"]["weight_decay"] == 0.0  # at either decay of the row
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from scipy import stats
-from vlaar22_interventions import DATA, Net, needs_data, numbers, spoilt, tables, verdicts
+from vlaar22_interventions import Net, needs_data, numbers, small, spoilt, tables, verdicts
 
 from isthmus import datasets, models, papers
 from isthmus.claims import judge
@@ -154,15 +153,12 @@ def test_each_stands_against_a_network_that_differs_in_the_change_alone() -> Non
 
 @needs_data
 @pytest.mark.data
-def test_nothing_is_trained_for_the_summary_that_the_rows_do_not_train(monkeypatch: pytest.MonkeyPatch) -> None:
-    expanding = importlib.import_module("isthmus.study.expand")
-    read = expanding._once(DATA)  # the data of all these studies once
-    monkeypatch.setattr(expanding, "_once", lambda root: read)
-    own = expand(T1.study("small"), data_root=DATA)
+def test_nothing_is_trained_for_the_summary_that_the_rows_do_not_train() -> None:
+    own = small("t1")
     assert {request.labels["seed"] for request in own.requests} == {0, 1, 2}
     rows: dict[str, Node] = {}
     for row in ("f2a", "f2b", "f3", "f4", "f5", "f6", "f7", "f8", "f9", "f10", "a17", "a19"):
-        rows |= {node.key: node for node in expand(papers.row("vlaar22", row).study("small"), data_root=DATA).targets}
+        rows |= {node.key: node for node in small(row).targets}
     ended = {parent.key for node in rows.values() for parent in node.parents()}
     extra = [node for node in own.targets if node.key not in rows]
     assert {parent.key for node in own.targets for parent in node.parents()} <= ended
@@ -349,7 +345,7 @@ RUN: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture(scope="module")
-def small(store: Store) -> Results:
+def ran_small(store: Store) -> Results:
     """Interventions on a small network that learns a spiral, under the names of the summary."""
     sets = ("seeds=[4, 9]", "train.to=3ep", 'train.blocks="all"', "recipe.optimizer.weight_decay=0.02")
     content = to_final(*sets, 'evaluate={alphas=7, on=["test:30"], networks_on=["test"]}').model_dump(
@@ -359,18 +355,18 @@ def small(store: Store) -> Results:
     return run(study, store, workers=0, threads=1)
 
 
-def test_the_summary_of_a_run(small: Results, store: Store, tmp_path: Path, drawn: dict[str, Figure]) -> None:
-    found = T1.tables(small)
+def test_the_summary_of_a_run(ran_small: Results, store: Store, tmp_path: Path, drawn: dict[str, Figure]) -> None:
+    found = T1.tables(ran_small)
     assert list(found) == ["setup", "runs", "correlations", "table1", "counts"]
     ran = [name for name in RUN if name != "f9 resnet18: base"]
     assert {(row["intervention"], row["seed"]) for row in found["runs"]} == {(n, s) for n in ran for s in (4, 9)}
-    accuracies = {key: accuracy(node, store) for key, node in finals(small).items()}
+    accuracies = {key: accuracy(node, store) for key, node in finals(ran_small).items()}
     for row in found["runs"]:
         name, seed, base = row["intervention"], row["seed"], row["against"]
         assert base == ("f7 0" if name == "f3 top" else "f9 resnet18: base")
         assert row["accuracy"] == pytest.approx(100 * accuracies[name, seed], abs=1e-6)
         assert row["change"] == pytest.approx(100 * (accuracies[name, seed] - accuracies[base, seed]), abs=1e-6)
-        points = small["curves"].where(variant=name, seed=seed)
+        points = ran_small["curves"].where(variant=name, seed=seed)
         losses = {block: own["loss"] for (block,), own in points.groups("block").items()}
         rises = {block: max(b - a for i, a in enumerate(y) for b in y[i:]) for block, y in losses.items()}
         assert row["rise"] == pytest.approx(rises.pop("all"), abs=1e-12)
@@ -399,7 +395,7 @@ def accuracy(node: Any, store: Store) -> float:
     return float((found == torch.from_numpy(test.labels.copy())).double().mean())
 
 
-def test_variants_of_another_study_are_refused(small: Results) -> None:
+def test_variants_of_another_study_are_refused(ran_small: Results) -> None:
     other = from_mapping(gathered("t1", {"f7 0": dict(TO_FINAL), "mine": dict(TO_FINAL)}))
     with pytest.raises(BadInput, match="expected the variants of the summary alone, found 'mine' as well"):
-        T1.tables(dataclasses.replace(small, study=other))
+        T1.tables(dataclasses.replace(ran_small, study=other))

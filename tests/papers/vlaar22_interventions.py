@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import functools
+import importlib
 import io
 import math
 import os
@@ -10,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -17,6 +20,8 @@ import pytest
 from isthmus import curves, papers
 from isthmus.claims import judge
 from isthmus.papers.vlaar22.tabulate import shapes
+from isthmus.study import Study, expand
+from isthmus.study.requests import Expansion
 from isthmus.tables import Table
 
 DATA = Path(os.environ.get("ISTHMUS_DATA", ""))
@@ -24,6 +29,25 @@ needs_data = pytest.mark.skipif("ISTHMUS_DATA" not in os.environ, reason="ISTHMU
 ALPHAS = np.linspace(0, 1, 26)
 RESNET = ("stem", "stage1", "stage2", "stage3", "stage4", "stage4.0", "fc")
 VGG = (*(f"conv{index}" for index in range(1, 9)), "fc")
+
+
+def expanded(study: Study) -> Expansion:
+    """A study on the real data, which are read once for all tests."""
+    read = _read()
+    with patch.object(importlib.import_module("isthmus.study.expand"), "_once", lambda root: read):
+        return expand(study, data_root=DATA)
+
+
+@functools.cache
+def _read() -> Any:
+    expanding: Any = importlib.import_module("isthmus.study.expand")  # the package's name for it is the function
+    return expanding._once(DATA)
+
+
+@functools.cache
+def small(row: str) -> Expansion:
+    """A row of the paper at small scale as nodes."""
+    return expanded(papers.row("vlaar22", row).study("small"))
 
 
 @dataclass(frozen=True)
