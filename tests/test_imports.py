@@ -31,7 +31,7 @@ LAYERS = (
     },
     {"nodes", "graph", "store", "choices", "execute"},
     {"study"},
-    {"claims", "plots", "redraw"},
+    {"claims", "plots", "redraw", "speed"},
     {"figures", "papers", "report"},
     {"demo", "display"},
     {"cli", "cli_data"},
@@ -44,7 +44,20 @@ TORCH_FREE = {
     *("spec", "recipe", "schedules", "registry", "usercode", "datasets", "downloads", "importance"),
     *("adapters", "origins", "devices"),
     *("nodes", "graph", "store", "choices", "execute", "study"),
-    *("claims", "plots", "redraw", "figures", "papers", "report", "demo", "display", "cli", "cli_data", "__main__"),
+    *(
+        "claims",
+        "plots",
+        "redraw",
+        "speed",
+        "figures",
+        "papers",
+        "report",
+        "demo",
+        "display",
+        "cli",
+        "cli_data",
+        "__main__",
+    ),
     "",  # the package itself
 }
 COMPUTES = {
