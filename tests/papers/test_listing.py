@@ -59,7 +59,7 @@ def test_a_line_for_every_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         assert words in rest
     assert "in the store" not in rest
     seen = list(listing(ROWS[:1], dataclasses.replace(MACHINE, seen={"a": (1.0, None)}, records=17), None, tmp_path))
-    assert "Of 1 networks the speed is that of 17 results in the store" in " ".join(seen)
+    assert "Of 1 network the speed is that of 17 results in the store" in " ".join(seen)
 
 
 def test_a_row_with_a_substitute_says_so_where_data_are_absent(tmp_path: Path) -> None:
