@@ -75,7 +75,7 @@ def probe(*, fresh: bool = False) -> float:
     It is measured in a process of its own with one thread, by the seconds that this spends on its processor.
     """
     file = cache.of_user("speed") / "probe.json"
-    machine = [platform.machine(), platform.processor(), platform.node(), os.cpu_count()]
+    machine = [platform.machine(), platform.node(), os.cpu_count()]
     if not fresh:
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             found = json.loads(file.read_text(encoding="utf-8"))

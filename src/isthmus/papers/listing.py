@@ -57,7 +57,9 @@ def _time(row: Row, scale: Scale, machine: Machine) -> str:
 
 def _data(row: Row, study: Study, root: Path | None) -> str:
     """What is read at both scales, and what of it is not there."""
-    found: dict[str, Need] = {need.name: need for need in (*needs(study, root), *needs(row.study("small"), root))}
+    found: dict[str, Need] = {}
+    for need in (*needs(study, root), *needs(row.study("small"), root)):
+        found.setdefault(need.name, need)
     told = [
         need.name + (" (absent)" if need.there is None else f" ({need.there})" if need.there else "")
         for need in found.values()
@@ -111,6 +113,10 @@ def _ends(rows: Iterable[Any], name: str) -> str:
     return found[0] if len(found) == 1 else f"{found[0]}..{found[-1]}"
 
 
+def _networks(count: int) -> str:
+    return "1 network" if count == 1 else f"{count} networks"
+
+
 def rough(number: float) -> str:
     """A length of time to two digits.
 
@@ -136,7 +142,7 @@ def resting_on(machine: Machine) -> Iterator[str]:
     )
     if machine.records:
         yield (
-            f"Of {len(machine.seen)} networks the speed is that of {machine.records} results in the store, which were"
+            f"Of {_networks(len(machine.seen))} the speed is that of {machine.records} results in the store, which were"
             " computed beside whatever else ran."
         )
     yield (

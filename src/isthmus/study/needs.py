@@ -32,9 +32,11 @@ class Need:
     @property
     def lacking(self) -> str:
         """What it takes to have it, in a few words."""
-        if self.is_data and not self.there:
-            return f"data set {self.name} (isthmus data fetch {self.name})"
-        return f"the rest of data set {self.name}" if self.is_data else f"file {self.name} below the data folder"
+        if not self.is_data:
+            return f"file {self.name} below the data folder"
+        if self.there:
+            return f"all of data set {self.name} (not {self.there})"
+        return f"data set {self.name} (isthmus data fetch {self.name})"
 
 
 def needs(study: Study, root: str | Path | None = None) -> tuple[Need, ...]:
