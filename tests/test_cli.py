@@ -7,6 +7,7 @@ import errno
 import json
 import os
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from isthmus import __version__, cli, noise, papers, training
 from isthmus.errors import BadInput, Interrupted, RunFailed
 from isthmus.noise import Noise
 from isthmus.store import Store
+from isthmus.study import Study, from_mapping
 
 COMMANDS = ("run", "reproduce", "demo", "data", "models", "show", "forget", "verify")
 STUDY = """
@@ -52,6 +54,7 @@ def isthmus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("ISTHMUS_DATA", raising=False)
     monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr("isthmus.speed.probe", lambda: 4e10)
     monkeypatch.setattr(sys, "path", [*sys.path])
     (tmp_path / "study.toml").write_text(STUDY, encoding="utf-8")
     before = signal.getsignal(signal.SIGTERM)
@@ -147,7 +150,10 @@ def test_a_reader_that_leaves_early() -> None:
         ("run study.toml --out study.toml", "No files can be written into study.toml: study.toml is no folder"),
         ("run study.toml --out study.toml/a/b", "No files can be written into study.toml/a/b: study.toml is no folder"),
         ("demo --out study.toml", "No files can be written into study.toml"),
-        ("reproduce", "PAPER requires an argument"),
+        (
+            "reproduce",
+            "reproduce: expected a paper (iyer24, shapira23, vlaar22), found none; --list shows what there is.",
+        ),
         ("reproduce shapira32", "There is no paper named 'shapira32'; did you mean \"shapira23\"?"),
         ("reproduce shapira23 minst", "There is no row of shapira23 named 'minst'; did you mean \"mnist\"?"),
         ("reproduce shapira23 mnist --scale big", '"big"'),
@@ -417,13 +423,20 @@ def light(monkeypatch: pytest.MonkeyPatch) -> papers.Row:
     return row
 
 
-FILES = {"setup", "table1", "pairs", "curves", "networks", "seeds", "claims", "provenance"}
+FILES = {"run", "setup", "table1", "pairs", "curves", "networks", "seeds", "claims", "provenance"}
 
 
 def test_a_row_of_a_paper(isthmus: Call, tmp_path: Path, light: papers.Row) -> None:
     small_mnist.write(tmp_path / "data")
     dry = isthmus("reproduce", "shapira23", "mnist", *SHORT, "--data", "data", "--dry-run")
-    assert "shapira23-mnist: 96 training examples, 2 steps an epoch." in dry.out
+    head, setup, counts, claims = (part.splitlines() for part in dry.out.strip().split("\n\n"))
+    assert head == ["shapira23 mnist, small scale: LeNet-5 on MNIST: B(k1, k2), full scale (Table 1, F1 to F5)"]
+    assert [line.split() for line in setup][:3] == [["network", "lenet5"], ["data", "mnist"], ["examples", "96"]]
+    assert counts[0] == "shapira23-mnist: 96 training examples, 2 steps an epoch."
+    assert counts[1] == "To compute: 1 distance, 1 init, 2 path, 2 train; at hand: 0 of 3 measurements."
+    assert re.fullmatch(r"2 networks to train: about \d+ s on this machine, \d+ s on an H100\.", counts[2])
+    assert [line.split(":")[0].strip() for line in claims[1:]] == [claim.id for claim in light.claims]
+    assert claims[1].endswith("(share): >= 0.976 and <= 0.984 for the mean over seeds.")
     done = isthmus("reproduce", "shapira23", "mnist", *SHORT, "--data", "data", "--out", "here", *HERE)
     assert done.code == 0
     assert {path.name for path in (tmp_path / "here").iterdir()} == {
@@ -431,13 +444,15 @@ def test_a_row_of_a_paper(isthmus: Call, tmp_path: Path, light: papers.Row) -> N
         *("F1.svg", "figures.json"),
     }
     *verdicts, last = done.out.splitlines()
-    assert last.startswith("6 results computed; 9 files in here: setup.csv, table1.csv, pairs.csv")
+    assert last.startswith("6 results computed; 10 files in here: setup.csv, table1.csv, pairs.csv")
     assert [line.split()[1].rstrip(":") for line in verdicts] == [claim.id for claim in light.claims]
     assert {line.split()[0] for line in verdicts} <= {"held", "failed", "undecided"}
     assert verdicts[0].split(":", 1)[1].endswith("of 1 seed on the right side.")
     assert "(seed 4: there is no pair with k1 >= 2)" in verdicts[7]
     again = isthmus("reproduce", "shapira23", "mnist", *SHORT, "--data", "data", *HERE)
-    assert again.out.splitlines()[-1].startswith("nothing had to be computed; 9 files in isthmus-out/shapira23-mnist: ")
+    assert again.out.splitlines()[-1].startswith(
+        "nothing had to be computed; 10 files in isthmus-out/shapira23-mnist: "
+    )
 
 
 def test_several_rows_do_not_overwrite_each_other(
@@ -452,6 +467,76 @@ def test_several_rows_do_not_overwrite_each_other(
     assert (tmp_path / "single" / "claims.csv").is_file()
     assert isthmus("reproduce", "shapira23", *rest).code == 0
     assert sorted(path.name for path in (tmp_path / "isthmus-out").iterdir()) == ["shapira23-one", "shapira23-two"]
+
+
+def test_the_set_up_of_a_row_whose_data_are_not_at_hand(isthmus: Call, tmp_path: Path) -> None:
+    dry = isthmus("reproduce", "shapira23", "cifar10", "--scale", "paper", "--dry-run")
+    assert (dry.code, dry.err) == (0, "")
+    for line in (
+        "All variants:",
+        "later form:",
+        "text form:",
+        "Not at hand: data set cifar10 (isthmus data fetch cifar10); counted as it is published.",
+        "shapira23-cifar10, later form: 50,000 training examples, 390 steps an epoch.",
+        "Claims that will be judged:",
+    ):
+        assert line in dry.out.splitlines()
+    assert "64 networks to train" in dry.out
+    assert not list(tmp_path.glob("isthmus-*"))
+    small_mnist.write(tmp_path / "data")
+    there = isthmus("reproduce", "shapira23", "mnist", "--dry-run", "--data", "data")
+    assert "Not at hand" not in there.out
+
+
+def test_the_list(isthmus: Call) -> None:
+    done = isthmus("reproduce", "shapira23", "--list")
+    lines = done.out.splitlines()
+    assert (done.code, done.err) == (0, "")
+    assert [line.split()[1] for line in lines[:4]] == ["row", "cifar10", "mnist", "tiny_imagenet"]
+    assert len(isthmus("reproduce", "shapira23", "mnist", "--list").out.splitlines()) == len(lines) - 2
+    refused(isthmus("reproduce", "shapira32", "--list"), "There is no paper named 'shapira32'")
+
+
+def test_a_row_on_substitute_data(
+    isthmus: Call, tmp_path: Path, light: papers.Row, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_mnist.write(tmp_path / "data")
+
+    def study(name: str) -> Study:
+        return from_mapping({**light.study("small").model_dump(mode="json"), "data": {"name": name}})
+
+    row = dataclasses.replace(light, study=lambda scale: study("cifar100"), substitute=lambda scale: study("mnist"))
+    monkeypatch.setattr(papers, "row", lambda paper, name: row)
+    done = isthmus("reproduce", "shapira23", "mnist", *SHORT, "--data", "data", *HERE)
+    assert done.code == 0
+    assert done.err.splitlines()[0].startswith("isthmus: cifar100 is not at hand, so mnist takes its place: ")
+    *verdicts, last = done.out.splitlines()
+    assert all(line.endswith("[substitute data]") for line in verdicts)
+    assert "11 files in isthmus-out/shapira23-mnist-substitute: " in last
+    folder = tmp_path / "isthmus-out" / "shapira23-mnist-substitute"
+    assert (folder / "substitute.csv").read_text() == "missing,used\ncifar100,mnist\n"
+    assert (folder / "claims.csv").read_text().splitlines()[0].endswith(",substitute")
+    listed = isthmus("reproduce", "shapira23", "mnist", "--list", "--data", "data").out.splitlines()[1]
+    assert "cifar100 (absent); has a substitute" in listed
+    assert "substitute data)" in listed
+    dry = isthmus("reproduce", "shapira23", "mnist", *SHORT, "--data", "data", "--dry-run")
+    assert "takes its place" in dry.err
+    assert "data          mnist" in dry.out
+    nothing = isthmus("reproduce", "shapira23", "mnist", "--data", "nowhere")
+    refused(nothing, "needs data set cifar100 (isthmus data fetch cifar100)", "put it below nowhere")
+
+
+def test_rows_that_cannot_run_do_not_keep_others_from_it(
+    isthmus: Call, tmp_path: Path, light: papers.Row, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_mnist.write(tmp_path / "data")
+    absent = from_mapping({**light.study("small").model_dump(mode="json"), "data": {"name": "cifar100"}})
+    rows = {"one": dataclasses.replace(light, name="one", study=lambda scale: absent), "two": light}
+    monkeypatch.setattr(papers, "row", lambda paper, name: dataclasses.replace(rows[name], name=name))
+    done = isthmus("reproduce", "shapira23", "one", "two", *SHORT, "--data", "data", *HERE)
+    assert done.code == 2
+    assert done.err.splitlines()[-1].startswith("isthmus: Data set cifar100 is at none of data/cifar-100-python")
+    assert [path.name for path in (tmp_path / "isthmus-out").iterdir()] == ["shapira23-two"]
 
 
 @pytest.mark.parametrize(("cores", "devices", "expected"), [(16, 1, 8), (6, 1, 6), (64, 4, 32)])

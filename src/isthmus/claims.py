@@ -81,6 +81,25 @@ class Claim:
             return ((">=", self.threshold[0]), ("<=", self.threshold[1]))
         return (("<=" if self.side == "<=" else ">=", self.threshold),)
 
+    @property
+    def rule(self) -> str:
+        """The threshold in words, and what decides: how many seeds, or the mean over them.
+
+        >>> Claim("a", "", "", "", "within", (0.5, 2.0), "", lambda tables: {}, count=(9, 10)).rule
+        '>= 0.5 and <= 2 in 9 of 10 seeds'
+        """
+        by = "for the mean over seeds" if self.count is None else f"in {self.count[0]} of {self.count[1]} seeds"
+        return f"{self.limits} {by}"
+
+    @property
+    def limits(self) -> str:
+        """The threshold in words.
+
+        >>> Claim("a", "", "", "", "<=", 0.25, "", lambda tables: {}).limits
+        '<= 0.25'
+        """
+        return " and ".join(f"{side} {bound:g}" for side, bound in self.bounds)
+
     def right(self, value: float) -> bool:
         """Whether a number is on the right side."""
         return all(value <= bound if side == "<=" else value >= bound for side, bound in self.bounds)
@@ -176,7 +195,7 @@ def _row(claim: Claim, values: Values) -> dict[str, Any]:
         "statistic": claim.statistic,
         "values": "; ".join(f"{seed}: {value!r}" for seed, value in numbers.items()),
         "mean": over.mean if numbers else None,
-        "threshold": " and ".join(f"{side} {bound:g}" for side, bound in claim.bounds),
+        "threshold": claim.limits,
         "interval": f"[{over.low:.4g}, {over.high:.4g}]" if over.seeds > 1 else None,
         "low": over.low if over.seeds > 1 else None,
         "high": over.high if over.seeds > 1 else None,

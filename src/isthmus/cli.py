@@ -17,12 +17,14 @@ from cyclopts import App, CycloptsError, Parameter
 
 from isthmus import __version__, cli_audit, cli_data
 from isthmus.cli_data import Data
-from isthmus.errors import BadInput, IsthmusError, RunFailed
+from isthmus.errors import BadInput, IsthmusError, MissingData, RunFailed
 
 if TYPE_CHECKING:
+    from isthmus.graph import Plan
     from isthmus.papers import Row
     from isthmus.store import Store
     from isthmus.study import Results, Study
+    from isthmus.study.requests import Expansion
 
 __all__ = ["app", "main"]
 
@@ -37,7 +39,7 @@ app = App(
 
 app.command(cli_data.app)
 
-STORE = Path("isthmus-store")
+STORE, _OUT = Path("isthmus-store"), Path("isthmus-out")
 Where = Annotated[Path, Parameter(name="--store", help="Folder of results; studies that share it share their trunks.")]
 Workers = Annotated[
     int | None, Parameter(name="--workers", help="Processes (default: one a core, at most 8 a GPU; 0: this one only).")
@@ -82,7 +84,7 @@ class Options:
             BadInput: no files can be written there, which is better known before a run than after it.
         """
         if self.out is None:
-            return _writable(Path("isthmus-out") / name)
+            return _writable(_OUT / name)
         return _writable(self.out if alone else self.out / name)
 
 
@@ -135,12 +137,16 @@ def run(study: Path, /, *, options: Options = _DEFAULT) -> None:
 
 @app.command
 def reproduce(
-    paper: str,
+    paper: str | None = None,
     /,
     *rows: str,
     scale: Annotated[
         Literal["small", "paper"], Parameter(help="Minutes on two cores, or the published set-up.")
     ] = "small",
+    list_rows: Annotated[
+        bool,
+        Parameter(name="--list", negative=(), help="List what can be reproduced: data, cost, latest verdicts."),
+    ] = False,
     options: Options = _DEFAULT,
 ) -> None:
     """Run rows of a paper and judge its claims: tables, figures and claims.csv for each.
@@ -148,46 +154,70 @@ def reproduce(
     Parameters
     ----------
     paper
-        The paper, such as shapira23.
+        The paper, such as shapira23; or a row of your own, package.module:ROW.
     rows
         Rows of the paper, such as mnist; all of them by default.
     """
     from isthmus import papers
 
-    found = [papers.row(paper, name) for name in rows or papers.names(paper)]
-    chosen = {row.name: row for row in found}.values()
+    if paper is None and not list_rows:
+        known = ", ".join(papers.names())
+        raise BadInput(f"reproduce: expected a paper ({known}), found none; --list shows what there is.")
+    every = papers.names() if paper is None else {paper: rows or papers.names(paper)}
+    found = [papers.row(of, name) for of, names in every.items() for name in names]
+    chosen = list({(row.paper, row.name): row for row in found}.values())
+    if list_rows:
+        _list(chosen, options)
+        return
+    missing: list[str] = []
     for row in chosen:
-        _reproduce(row, scale, options, alone=len(chosen) == 1)
+        try:
+            _reproduce(row, scale, options, alone=len(chosen) == 1)
+        except MissingData as error:  # the other rows may do without
+            missing.append(str(error))
+    if missing:
+        raise BadInput("\n".join(dict.fromkeys(missing)))
+
+
+def _list(rows: list[Row], options: Options) -> None:
+    from isthmus.execute import cores
+    from isthmus.papers.listing import listing
+    from isthmus.speed import this_machine
+
+    machine = this_machine(options.workers or cores(), options.store)
+    for line in listing(rows, machine, options.data, options.out or _OUT):
+        print(line)
 
 
 def _reproduce(row: Row, scale: Literal["small", "paper"], options: Options, *, alone: bool) -> None:
-    from isthmus import claims
+    from isthmus import claims, plots
+    from isthmus.papers.substituting import labelled, settled
     from isthmus.redraw import draw_if_changed
-    from isthmus.study.read import from_mapping, override
-    from isthmus.tables import write_tables
+    from isthmus.tables import Table, write_tables
 
-    study = row.study(scale)
-    if options.sets:
-        own = study.variants
-        content = override(study.model_dump(mode="json"), options.sets)
-        study = from_mapping(content, where=f"{row.paper} {row.name}")
-        if study.variants and not own:
-            raise BadInput(f"--set variants: the tables of {row.paper} {row.name} have no variants; use isthmus run.")
+    found = settled(row, scale, options.sets or (), options.data, at_all=not options.dry_run)
+    if found.sentence:
+        print(f"isthmus: {found.sentence}", file=sys.stderr)
     if options.dry_run:
-        _explain(study, options)
-        _explain_audit(study, options)
+        _explain_row(row, scale, found.study, options)
+        _explain_audit(found.study, options)
         return
-    folder = options.folder(f"{row.paper}-{row.name}", alone=alone)
-    results = _compute(study, options)
+    name = f"{row.paper}-{row.name}" + ("-substitute" if found.used else "")
+    folder = options.folder(name, alone=alone)
+    results = _compute(found.study, options)
     tables = dict(row.tables(results))
     tables |= {"claims": claims.judge(row.claims_at(scale), tables), "provenance": results["provenance"]}
+    tables |= {"run": Table.of([{"paper": row.paper, "row": row.name, "scale": scale}])}
+    tables = labelled(tables, found)
     files = write_tables(tables, folder)
-    files += draw_if_changed(folder, tables, lambda: row.figures(tables, folder), study.model_dump(mode="json"))
+    with plots.marked(found.mark):
+        about = {"study": found.study.model_dump(mode="json"), "mark": found.mark}
+        files += draw_if_changed(folder, tables, lambda: row.figures(tables, folder), about)
     for claim in tables["claims"]:
-        print(f"{claim['verdict']:>9}  {claims.sentence(claim)}")
+        print(f"{claim['verdict']:>9}  {claims.sentence(claim)}{' [substitute data]' if found.used else ''}")
     _written(files, results, folder)
     if options.audit:
-        _files(cli_audit.claims(row, scale, study, tables["claims"], lambda one: _compute(one, options), folder))
+        _files(cli_audit.claims(row, scale, found.study, tables["claims"], lambda one: _compute(one, options), folder))
 
 
 def _files(files: list[Path]) -> None:
@@ -197,6 +227,36 @@ def _files(files: list[Path]) -> None:
 def _explain_audit(study: Study, options: Options) -> None:
     if options.audit:
         cli_audit.explain(study, options.store, data_root=options.data, device=_device(options.device))
+
+
+def _explain_row(row: Row, scale: Literal["small", "paper"], study: Study, options: Options) -> None:
+    """What a row would train and judge, and what that costs, without doing it."""
+    from isthmus.execute import cores
+    from isthmus.papers.costs import networks, of_plan, on_h100, seconds
+    from isthmus.papers.listing import resting_on, rough
+    from isthmus.papers.setup import blocks, described
+    from isthmus.speed import this_machine
+    from isthmus.study.needs import needs
+
+    expansion, plan = _planned(study, options, absent=True)
+    print(f"{row.paper} {row.name}, {scale} scale: {row.title}\n")
+    print("\n".join(blocks(described(study, expansion.grounds))), end="\n\n")
+    for need in needs(study, options.data):
+        if need.there is None:
+            print(f"Not at hand: {need.lacking}; counted as it is published.")
+        elif need.there:
+            print(f"At hand of {need.name}: {need.there}.")
+    _counts(study, expansion, plan)
+    found = of_plan(plan)
+    machine = this_machine(options.workers or cores(), options.store)
+    print(
+        f"{networks(found)} networks to train: about {rough(seconds(found, machine))} on this machine,"
+        f" {rough(on_h100(found))} on an H100."
+    )
+    print("\n".join(resting_on(machine)), end="\n\n")
+    print("Claims that will be judged:")
+    for claim in row.claims_at(scale):
+        print(f"  {claim.id}: {claim.statistic}: {claim.rule}.")
 
 
 def _compute(study: Study, options: Options) -> Results:
@@ -248,24 +308,37 @@ def _workers(device: str) -> int:
 def _explain(study: Study, options: Options) -> None:
     """What a study would do, without doing it."""
     import json
+
+    expansion, plan = _planned(study, options)
+    print(json.dumps(study.model_dump(mode="json", exclude_none=True), indent=1))
+    print()
+    _counts(study, expansion, plan)
+    print(f"Cost: about {plan.cost:.3g} forward passes of one example.")
+
+
+def _planned(study: Study, options: Options, *, absent: bool = False) -> tuple[Expansion, Plan]:
+    """The nodes of a study and what of them the store lacks; no store is made for that."""
     import tempfile
-    from collections import Counter
 
     from isthmus.study import prepare
 
+    device = _device(options.device)
     with tempfile.TemporaryDirectory() as empty:
         place = options.store if options.store.exists() else Path(empty)
-        expansion, plan = prepare(study, _store(place), data_root=options.data, device=_device(options.device))
-    print(json.dumps(study.model_dump(mode="json", exclude_none=True), indent=1))
+        return prepare(study, _store(place), data_root=options.data, device=device, absent=absent)
+
+
+def _counts(study: Study, expansion: Expansion, plan: Plan) -> None:
+    """What of a study is to be computed."""
+    from collections import Counter
+
     kinds = Counter(node.kind for node in plan.pending.values())
     counts = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())) or "nothing"
-    print()
     for name, ground in expansion.grounds.items():
         what = f"{study.name}, {name}" if name else study.name
         print(f"{what}: {ground.data.train:,} training examples, {ground.steps_per_epoch} steps an epoch.")
     targets = {node.key for node in expansion.targets}
     print(f"To compute: {counts}; at hand: {plan.present} of {len(targets)} measurements.")
-    print(f"Cost: about {plan.cost:.3g} forward passes of one example.")
 
 
 def _store(where: Path) -> Store:

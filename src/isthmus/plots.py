@@ -10,7 +10,9 @@ import io
 import os
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -33,6 +35,7 @@ __all__ = [
     "label",
     "legend",
     "log_ticks",
+    "marked",
     "save",
     "sequential",
     "threshold",
@@ -62,6 +65,19 @@ def _matplotlib() -> type[Figure]:
     return Figure
 
 
+_MARK: ContextVar[str] = ContextVar("mark", default="")
+
+
+@contextmanager
+def marked(text: str) -> Iterator[None]:
+    """Within, the note of every figure begins with this sentence."""
+    token = _MARK.set(text)
+    try:
+        yield
+    finally:
+        _MARK.reset(token)
+
+
 def canvas(
     rows: int = 1,
     columns: int = 1,
@@ -80,7 +96,7 @@ def canvas(
     """
     gap = _CLOSE if shared else _GAP
     width = _LEFT + columns * panel[0] + (columns - 1) * gap + _RIGHT
-    lines = textwrap.wrap(note, int(width * _LETTERS))
+    lines = textwrap.wrap(f"{_MARK.get()} {note}".strip(), int(width * _LETTERS))
     bottom = _UNDER + _LINE * len(lines)
     heading = textwrap.wrap(title, int(width * _TITLE_LETTERS)) or [""]
     height = bottom + rows * panel[1] + (rows - 1) * _BETWEEN + _OVER + _TITLE * (len(heading) - 1)

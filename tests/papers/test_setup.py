@@ -84,6 +84,14 @@ def test_a_row_a_variant() -> None:
     assert base["examples"] is None
 
 
+def test_disjoint_parts_and_scores_are_told() -> None:
+    more = {"branch": {"at": ["3ep"], "lengths": ["2ep"], "disjoint": True}, "variants": None}
+    scores = {"evaluate": {"on": ["test"], "scores": {"splits": 3, "runs": 7, "at": "9ep", "examples": "train:500"}}}
+    (found,) = described(from_mapping({**BRANCH, **more, **scores}))
+    assert found["s"] == "2ep, on disjoint parts of the data"
+    assert found["on"] == "test and 3 parts of train:500 by el2n (7 runs to 9ep)"
+
+
 def test_the_trunk_alone() -> None:
     (found,) = described(
         from_mapping({**BRANCH, "branch": {"at": ["4ep"], "trunk_at_k": True}, "merge": None, "variants": None})

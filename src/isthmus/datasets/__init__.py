@@ -21,10 +21,25 @@ from isthmus import registry, usercode
 from isthmus.datasets import altering
 from isthmus.datasets.dataset import DataSet, Split
 from isthmus.datasets.files import VARIABLE
+from isthmus.datasets.outline import Outline, altered
 from isthmus.datasets.sources import Source
+from isthmus.errors import BadInput
 from isthmus.registry import canonical_name
 
-__all__ = ["DataSet", "Entry", "Source", "Split", "canonical_name", "describe", "entry", "load", "names"]
+__all__ = [
+    "DataSet",
+    "Entry",
+    "Outline",
+    "Source",
+    "Split",
+    "at_hand",
+    "canonical_name",
+    "describe",
+    "entry",
+    "load",
+    "names",
+    "outline",
+]
 
 
 @dataclass(frozen=True)
@@ -34,7 +49,9 @@ class Entry:
     ``load`` takes the data folder (None for none named) and keyword options with defaults, annotated with
     the types that are accepted. The entry's name is the name of its file. ``sources`` are the files that can be
     fetched for it, all of which it needs; ``digest`` is that of the published data, loaded without options, where it
-    is known.
+    is known. ``outline`` gives the sizes of the published data by those options of ``load`` that change them; None for
+    data that are not published. ``places`` are files and folders below the data folder of which one is there where
+    the set is, and ``part`` says in a few words what of it is there where that is plainly not all.
     """
 
     load: Callable[..., DataSet]
@@ -43,6 +60,9 @@ class Entry:
     where: str
     sources: tuple[Source, ...] = ()
     digest: str | None = None
+    outline: Callable[..., Outline] | None = None
+    places: tuple[str, ...] = ()
+    part: Callable[[Path], str] | None = None
 
 
 def names() -> tuple[str, ...]:
@@ -94,6 +114,40 @@ def load(name: str, /, root: str | os.PathLike[str] | None = None, **options: An
         accepted = registry.accept_values(what, loader, set_options, besides=("root",), also=altering.OPTIONS)
         found = loader(folder, **accepted)
     return altering.alter(found, **alterations) if alterations else found
+
+
+def outline(name: str, /, **options: Any) -> Outline:
+    """The sizes that the data set of this name has as it is published, with these options; no file is looked for.
+
+    Raises:
+        UnknownName: for a name that nothing answers to.
+        BadInput: for an option that the set does not take, or a set that is nowhere published.
+    """
+    what = f"Data set {name}"
+    found = None if usercode.is_user_code(name) else entry(name)[1]
+    if found is None or found.outline is None:
+        raise BadInput(f"{what} is nowhere published, so its sizes are those of its files; put them into place.")
+    own, common = altering.split_options(options, besides=_parameters(found.load))
+    common = registry.accept_values(what, altering.alter, common, besides=("found",))
+    own = registry.accept_values(what, found.load, own, besides=("root",), also=altering.OPTIONS)
+    return altered(found.outline(**{key: own[key] for key in _parameters(found.outline) if key in own}), own | common)
+
+
+def at_hand(name: str, root: str | os.PathLike[str] | None = None) -> str | None:
+    """Whether files of a data set are in the data folder, at a glance: "", or in words which part; None where not.
+
+    The files are not read: :func:`load` says what is wrong with them.
+    """
+    if usercode.is_user_code(name):
+        return ""
+    found = entry(name)[1]
+    if not found.needs_files:
+        return ""
+    named = os.environ.get(VARIABLE) if root is None else root
+    folder = None if named is None else Path(named).expanduser()
+    if folder is None or not any((folder / place).exists() for place in found.places):
+        return None
+    return found.part(folder) if found.part else ""
 
 
 def _parameters(loader: object) -> tuple[str, ...]:

@@ -77,6 +77,11 @@ class Family:
         """What is to be fetched, and from where."""
         return f"the Python or binary version of {self.title} (https://www.cs.toronto.edu/~kriz/cifar.html)"
 
+    @property
+    def places(self) -> tuple[str, ...]:
+        """The folders and archives in which it is looked for."""
+        return tuple(place for version in self.versions for place in (version.folder, version.archive))
+
     def read(self, root: Path | None) -> tuple[Version, list[File], tuple[str, ...]]:
         """The version that is there, its files in their order, and notes.
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from isthmus.datasets import DataSet, Entry
+from isthmus.datasets import DataSet, Entry, Outline
 from isthmus.datasets.cifar import Family, Version, join, parse_binary
 from isthmus.datasets.cifar_pickle import parse_pickle
 
@@ -50,4 +50,6 @@ ENTRY = Entry(
     needs_files=True,
     where=f"Files: {FAMILY.where}.",
     sources=(FAMILY.source,),
+    outline=lambda: Outline(50_000, 10_000, 10, (3, 32, 32), MEAN, STD),
+    places=FAMILY.places,
 )

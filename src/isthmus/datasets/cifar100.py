@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from isthmus.datasets import DataSet, Entry
+from isthmus.datasets import DataSet, Entry, Outline
 from isthmus.datasets.cifar import Family, Version, join, parse_binary
 from isthmus.datasets.cifar_pickle import parse_names, parse_pickle
 from isthmus.errors import BadData
@@ -58,4 +58,6 @@ ENTRY = Entry(
     needs_files=True,
     where=f"Files: {FAMILY.where}.",
     sources=(FAMILY.source,),
+    outline=lambda labels="fine": Outline(50_000, 10_000, CLASSES[labels], (3, 32, 32), MEAN, STD),
+    places=FAMILY.places,
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from isthmus.datasets import DataSet, Entry, Source
+from isthmus.datasets import DataSet, Entry, Outline, Source
 from isthmus.datasets.files import missing
 from isthmus.datasets.pictures import Labelled, pictures, splits
 from isthmus.errors import BadData
@@ -65,4 +65,6 @@ ENTRY = Entry(
     needs_files=True,
     where=f"Files: {WHERE}.",
     sources=(SOURCE,),
+    outline=lambda valid="drop": Outline(PART * (1 + (valid == "train")), PART, 10, (3, 32, 32), MEAN, STD),
+    places=FOLDERS,
 )

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from isthmus.datasets import DataSet, Entry, Source, Split
+from isthmus.datasets import DataSet, Entry, Outline, Source, Split
 from isthmus.datasets.dataset import check_labels
 from isthmus.datasets.files import missing, read, read_npz
 from isthmus.datasets.idx import parse
@@ -103,4 +103,6 @@ ENTRY = Entry(
     where=f"Files: {WHERE}.",
     sources=SOURCES,
     digest=PUBLISHED,
+    outline=lambda: Outline(60_000, 10_000, 10, (1, 28, 28), (0.1307,), (0.3081,)),
+    places=(*FOLDERS[:2], ARCHIVE, *(f"t10k-{kind}-ubyte{gz}" for kind in KINDS for gz in ("", ".gz"))),
 )

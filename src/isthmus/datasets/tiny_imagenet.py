@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from isthmus.datasets import DataSet, Entry, Source
+from isthmus.datasets import DataSet, Entry, Outline, Source
 from isthmus.datasets.files import missing, read
 from isthmus.datasets.pictures import Labelled, folders, pictures, splits, stay_inside
 from isthmus.datasets.resizing import Size, height_and_width
@@ -100,10 +100,23 @@ def _names(base: Path, classes: list[str]) -> tuple[str, ...]:
     return tuple(words.get(wnid, wnid) for wnid in classes)
 
 
+def _outline(size: int | tuple[int, int] = 64, classes: int = PUBLISHED[0]) -> Outline:
+    train, test = (count // PUBLISHED[0] * classes for count in PUBLISHED[1:])
+    return Outline(train, test, classes, (3, *height_and_width(size)), MEAN, STD)
+
+
+def _part(root: Path) -> str:
+    there = sum(one.is_dir() for one in (root / FOLDER / "train").glob("n*"))
+    return "" if there >= PUBLISHED[0] else f"{there} of {PUBLISHED[0]} classes"
+
+
 ENTRY = Entry(
     load,
     "Tiny ImageNet: colour pictures of 64x64 pixels, 200 classes.",
     needs_files=True,
     where=f"Files: {WHERE}.",
     sources=(SOURCE,),
+    outline=_outline,
+    places=(FOLDER,),
+    part=_part,
 )

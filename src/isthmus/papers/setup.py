@@ -14,7 +14,9 @@ from isthmus.study import Baselines, BranchStudy, InitToFinalStudy, Results, Sta
 from isthmus.study.requests import Ground
 from isthmus.tables import Table
 
-__all__ = ["described", "setup"]
+__all__ = ["TRUNK_ALONE", "blocks", "described", "setup"]
+
+TRUNK_ALONE = "the trunk alone"
 
 
 def setup(results: Results) -> Table:
@@ -33,6 +35,25 @@ def described(
     """
     parts = variants(study) if study.variants else {"": study}
     return Table.of(_row(name, one, (grounds or {}).get(name), (counts or {}).get(name)) for name, one in parts.items())
+
+
+def blocks(table: Table) -> list[str]:
+    """A table of :func:`described` as lines of text: what all variants have in common once, then what each has."""
+    common = {name for name in table.columns if len(set(table[name])) == 1} - {"variant"}
+    head = _lines({name: table[name][0] for name in table.columns if name in common})
+    if len(table) == 1:
+        return head
+    found = ["All variants:", *(f"  {line}" for line in head)]
+    for row in table:
+        own = _lines({name: row[name] for name in table.columns if name not in common and name != "variant"})
+        found += [f"{row['variant']}:", *(f"  {line}" for line in own or ["as above"])]
+    return found
+
+
+def _lines(fields: Mapping[str, Any]) -> list[str]:
+    told = {name: value for name, value in fields.items() if value not in (None, "")}
+    width = max(map(len, told), default=0)
+    return [f"{name.ljust(width)}  {value}" for name, value in told.items()]
 
 
 def _row(name: str, study: Study, ground: Ground | None, parameters: int | None) -> dict[str, Any]:
@@ -59,7 +80,7 @@ def _row(name: str, study: Study, ground: Ground | None, parameters: int | None)
     even = alphas == tuple(index / (len(alphas) - 1) for index in range(len(alphas)))
     return found | {
         "alphas": len(alphas) if even else " ".join(f"{alpha:g}" for alpha in alphas),
-        "on": " ".join(study.evaluate.on),
+        "on": " ".join([*study.evaluate.on, *_splits(study)]),
         "norm_stats": study.evaluate.norm_stats,
         "seeds": len(study.seeds),
     }
@@ -130,11 +151,19 @@ def _texts(durations: Iterable[object]) -> str:
     return " ".join(map(str, durations))
 
 
+def _splits(study: Study) -> list[str]:
+    scores = study.evaluate.scores
+    if scores is None:
+        return []
+    return [f"and {scores.splits} parts of {scores.examples} by {scores.score} ({scores.runs} runs to {scores.at})"]
+
+
 def _branch(study: BranchStudy) -> dict[str, Any]:
     branch, merge = study.branch, study.merge
     if branch.trunk_alone:
-        return {"k": _texts(branch.at), "s": "the trunk alone"}
+        return {"k": _texts(branch.at), "s": TRUNK_ALONE}
     s = _texts(branch.lengths) if branch.lengths else f"every {branch.every} to {branch.to} in all"
+    s += ", on disjoint parts of the data" if branch.disjoint else ""
     found: dict[str, Any] = {"k": _texts(branch.at), "s": s, "children": branch.children, "buffers": branch.buffers}
     if study.baselines is not None:
         found["baselines"] = _baselines(study.baselines)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from isthmus import datasets, origins, registry
+from isthmus import datasets, hashing, origins, registry
 from isthmus.datasets import altering
 from isthmus.errors import BadData, BadInput, UnknownName
 from isthmus.hashing import canonical
@@ -24,6 +24,7 @@ __all__ = [
     "find_data",
     "model_problems",
     "model_ref",
+    "published_ref",
     "section_problems",
     "still_children",
 ]
@@ -202,6 +203,20 @@ def data_ref(spec: DataSpec, root: str | Path | None) -> tuple[DataRef | None, l
             told = f"{channels} numbers, one a channel" if channels else "none, as nothing of these data is normalised"
             problems.append(f"data.{name}: expected {told}, found {len(values)}.")
     return _reference(spec, found), problems, None
+
+
+def published_ref(spec: DataSpec) -> tuple[DataRef | None, list[str], BadData | None]:
+    """The data set as it is published, in the form of :func:`data_ref`: its sizes, under a digest that is none.
+
+    A study that is expanded with it can be looked at and its cost told, but not run.
+    """
+    try:
+        found = datasets.outline(spec.name, **spec.options)
+    except BadInput as error:
+        return None, [f"data: {error}"], None
+    own = {name: value for name, value in (("mean", spec.mean), ("std", spec.std)) if value is not None}
+    digest = hashing.digest("published data", {"name": registry.canonical_name(spec.name), "options": spec.options})
+    return DataRef(registry.canonical_name(spec.name), spec.options, digest, **(vars(found) | own)), [], None
 
 
 def find_data(spec: DataSpec, root: str | Path | None = None) -> DataRef:

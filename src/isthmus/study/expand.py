@@ -6,12 +6,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from isthmus.errors import BadData, BadStudy
+from isthmus import datasets, usercode
+from isthmus.errors import BadData, BadStudy, MissingData
 from isthmus.study import fitting
 from isthmus.study.branching import branch_requests
-from isthmus.study.checking import augment_problems, by_block, data_ref, model_problems, model_ref, still_children
+from isthmus.study.checking import (
+    augment_problems,
+    by_block,
+    data_ref,
+    model_problems,
+    model_ref,
+    published_ref,
+    still_children,
+)
 from isthmus.study.choosing import barrier_choice, scored_parts
 from isthmus.study.from_init import path_requests
 from isthmus.study.locating import Located, LookUp, locate
@@ -21,27 +30,35 @@ from isthmus.study.pretraining import PATH, laid
 from isthmus.study.read import variants
 from isthmus.study.requests import Builder, Expansion, Ground, Request, labelled
 
-__all__ = ["check", "expand"]
+__all__ = ["Published", "check", "expand"]
+
+Published = Literal["no", "absent", "all"]
 
 
-def expand(study: Study, *, data_root: str | Path | None = None, bf16: bool = False) -> Expansion:
+def expand(
+    study: Study, *, data_root: str | Path | None = None, bf16: bool = False, published: Published = "no"
+) -> Expansion:
     """The nodes of a study, those of all its variants together.
 
     Args:
         study: what is to be done.
         data_root: the folder of data sets.
         bf16: what precision "auto" becomes.
+        published: data that are not read but taken to be as they are published: none, those that are "absent", or
+            "all" that are published anywhere. Weights whose file is absent are then taken to fit. What is expanded
+            like that can be looked at and its cost told, but it cannot be run.
 
     Raises:
         BadStudy: unknown data set, a k beyond the end, an unknown block: all problems at once. A model is
             built, which loads torch, only to say what is wrong with it beside something else: see :func:`check`.
         MissingData: the data set's files are not there, and nothing else is wrong.
     """
-    look_up = _once(data_root)
-    found = {name: _tried(partial(_expand, one, look_up, bf16, data_root)) for name, one in _each(study).items()}
+    look_up = _once(data_root, published)
+    expanded = partial(_expand, look_up=look_up, bf16=bf16, root=data_root, absent=published != "no")
+    found = {name: _tried(partial(expanded, one)) for name, one in _each(study).items()}
     unasked = _unasked(study)
     if unasked or any(isinstance(one, BadStudy) for one in found.values()):
-        alone = _tried(partial(_expand, _alone(study), look_up, bf16, data_root)) if study.variants else found[""]
+        alone = _tried(partial(expanded, _alone(study))) if study.variants else found[""]
         problems = {name: _problems(one, found[name]) for name, one in _each(study).items()}
         raise BadStudy(_by_variant(problems, _problems(_alone(study), alone)) + unasked)
     if not study.variants:
@@ -61,7 +78,9 @@ def check(study: Study, expansion: Expansion, *, data_root: str | Path | None = 
         return
     own: list[str] = []
     if study.variants:
-        own = _problems(_alone(study), _tried(partial(_expand, _alone(study), _once(data_root), False, data_root)))
+        own = _problems(
+            _alone(study), _tried(partial(_expand, _alone(study), _once(data_root, "no"), False, data_root))
+        )
     raise BadStudy(_by_variant(problems, own))
 
 
@@ -99,17 +118,29 @@ def _alone(study: Study) -> Study:
     return study.model_copy(update={"variants": None})
 
 
-def _once(data_root: str | Path | None) -> LookUp:
+def _once(data_root: str | Path | None, published: Published) -> LookUp:
     """Reads a data set once, however many variants name it."""
     seen: dict[str, Any] = {}
 
     def look_up(spec: DataSpec) -> Any:
         name = repr(spec)
         if name not in seen:
-            seen[name] = data_ref(spec, data_root)
+            seen[name] = _data(spec, data_root, published)
         return seen[name]
 
     return look_up
+
+
+def _data(spec: DataSpec, root: str | Path | None, published: Published) -> Any:
+    if published == "all" and _is_published(spec):
+        return published_ref(spec)
+    found = data_ref(spec, root)
+    absent = isinstance(found[2], MissingData) and published == "absent" and _is_published(spec)
+    return published_ref(spec) if absent else found
+
+
+def _is_published(spec: DataSpec) -> bool:
+    return not usercode.is_user_code(spec.name) and datasets.entry(spec.name)[1].outline is not None
 
 
 def _tried(make: Callable[[], Expansion]) -> Expansion | BadStudy | BadData:
@@ -145,7 +176,7 @@ def _joined(found: Mapping[str, Expansion]) -> Expansion:
     )
 
 
-def _expand(study: Study, look_up: LookUp, bf16: bool, root: str | Path | None) -> Expansion:
+def _expand(study: Study, look_up: LookUp, bf16: bool, root: str | Path | None, absent: bool = False) -> Expansion:
     """The nodes of a study without variants."""
     data, wrong_data, missing = look_up(study.data)
     model, wrong = model_ref(study.model)
@@ -157,7 +188,7 @@ def _expand(study: Study, look_up: LookUp, bf16: bool, root: str | Path | None) 
     problems += augment_problems(recipe, data)
     start = Located()
     if model is not None and data is not None:
-        start = locate(study, model, data, recipe, look_up, bf16=bf16, root=root)
+        start = locate(study, model, data, recipe, look_up, bf16=bf16, root=root, absent=absent)
         problems += start.problems
         missing = missing or start.missing
     elif study.start is not None:

@@ -18,7 +18,7 @@ from isthmus.study.model import DataSpec, Pretrain, Start, Study
 from isthmus.study.pretraining import PATH, laid
 from isthmus.study.starting import Pretraining, Starting, same
 
-__all__ = ["Located", "LookUp", "locate"]
+__all__ = ["Located", "LookUp", "locate", "weights_places"]
 
 LookUp = Callable[[DataSpec], tuple[DataRef | None, list[str], BadData | None]]
 """Gives a data set where it is at hand, what is wrong with its description, what is wrong with its files."""
@@ -42,11 +42,12 @@ def locate(
     *,
     bf16: bool,
     root: str | Path | None = None,
+    absent: bool = False,
 ) -> Located:
     """Where the networks of a study start that has this model, data and recipe itself.
 
-    ``root`` is the folder of data sets. Models are built, which loads torch, only where blocks are named or two
-    architectures meet.
+    ``root`` is the folder of data sets; with ``absent`` a file that is not there is taken to fit. Models are built,
+    which loads torch, only where blocks are named or two architectures meet.
     """
     if study.start is None:
         return Located()
@@ -54,7 +55,7 @@ def locate(
     if study.start.pretrain is not None:
         _from_pretraining(found, study, study.start, study.start.pretrain, look_up, (model, data, recipe), bf16)
     else:
-        _from_file(found, study, study.start, (model, data, recipe), root)
+        _from_file(found, study, study.start, (model, data, recipe), root, absent)
     if found.problems or found.missing:
         found.starting = None
     return found
@@ -109,13 +110,16 @@ def _pretraining(
     return Pretraining(spec, model, data, recipe, pretrain.to.steps(per_epoch), pretrain.until)
 
 
-def _from_file(found: Located, study: Study, start: Start, own: Own, root: str | Path | None) -> None:
+def _from_file(found: Located, study: Study, start: Start, own: Own, root: str | Path | None, absent: bool) -> None:
     from isthmus import weights
     from isthmus.execute.compute import read_weights
 
     assert start.file is not None
-    places = _places(start.file, root)
+    places = weights_places(start.file, root)
     path = next((str(place) for place in places if place.exists()), str(places[0]))
+    if absent and not Path(path).exists():
+        _from_absent_file(found, study, start, own)
+        return
     if len(places) > 1 and not Path(path).exists():
         found.missing = MissingData(
             f"There is no file of weights {start.file}, neither in {places[0].parent} nor in {places[1].parent};"
@@ -135,7 +139,19 @@ def _from_file(found: Located, study: Study, start: Start, own: Own, root: str |
         found.starting = Starting(study, *own, file=file)
 
 
-def _places(file: str, root: str | Path | None) -> list[Path]:
+def _from_absent_file(found: Located, study: Study, start: Start, own: Own) -> None:
+    """As from a file that holds the network of the study whole."""
+    try:
+        theirs = built(study.model)[0].state_dict()
+    except BadInput as error:
+        found.problems.append(f"model: {error}")
+        return
+    taken, fresh = _parts(found, study, start, theirs, "the file") if start.blocks else (None, ())
+    file = Import(own[0], "absent", str(start.file), whole=not start.blocks)
+    found.starting = Starting(study, *own, file=file, taken=taken, fresh=fresh)
+
+
+def weights_places(file: str, root: str | Path | None) -> list[Path]:
     """Where a file of weights may be: from the working folder on, and a relative one from the folder of data sets."""
     path = Path(file).expanduser()
     named = os.environ.get(VARIABLE) if root is None else root

@@ -59,7 +59,8 @@ def figures(tables: Tables, folder: Path) -> list[Path]:
     figure, panels = plots.canvas(1, 2, title=title, note=note, panel=(3.3, 2.3))
     for axes, split in zip(panels, ("train", "test"), strict=True):
         draw.after_merge(axes, tables, (COPIES,), split)
-        plots.label(axes, "", "epochs after the merge", f"{split} accuracy (%)")
+        heading = "Training set" if split == "train" else "Test set"
+        plots.label(axes, heading, "epochs after the merge", f"{split} accuracy (%)")
     return plots.save(figure, folder / "F13")
 
 

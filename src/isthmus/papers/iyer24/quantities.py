@@ -86,7 +86,7 @@ def cells(tables: Tables, variant: str, split: str = "test") -> list[Cell]:
         (row,) = gains.where(k=k, s=s).rows or [None]
         if row is None or "merge" not in series:
             raise BadInput(f"k = {k}, s = {s}: there is no line between the copies, or no merge")
-        children = tuple(own for name, own in series.items() if name != "merge")
+        children = tuple(own for name, own in series.items() if name.startswith("child"))
         found.append(Cell(k, s, row["gain"], row["better"], series["merge"], children))
     if not found:
         raise BadInput(f"nothing was merged in {variant!r}")

@@ -108,15 +108,16 @@ def _levels(cell: Cell) -> Iterator[tuple[float, float]]:
 
 
 def _changes(before: float, after: float) -> dict[str, float]:
-    found = {"before": before, "after": after, "points": 100 * (after - before)}
-    relative = (after - before) / before if before else float("inf" if after else "nan")
-    error = 1 - before  # of no error at all a rounding may be left
-    if error < 1e-9:
-        return found | {
-            "relative_accuracy": relative,
-            "relative_error": float("inf" if 1 - after > 1e-9 else "nan"),
-        }
-    return found | {"relative_accuracy": relative, "relative_error": (before - after) / error}
+    relative = {"relative_accuracy": _relative(before, after), "relative_error": _relative(1 - before, 1 - after)}
+    return {"before": before, "after": after, "points": 100 * (after - before), **relative}
+
+
+def _relative(before: float, after: float) -> float:
+    """The change of a share relative to it: from nothing to something infinite, from nothing to nothing no number."""
+    least = 1e-9  # far less than one example: what a rounding leaves
+    if before < least:
+        return float("inf") if after >= least else float("nan")
+    return (after - before) / before
 
 
 # --- what the claims compute ----------------------------------------------------------------------------------
