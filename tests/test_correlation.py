@@ -58,8 +58,9 @@ def test_points_told_three_times_make_no_interval_narrower() -> None:
     """Copies of a point in its cluster say nothing new; taken for points of their own they seem to."""
     x, y = cloud(24)
     once = clustered(x, y, range(24))
-    thrice = clustered(x * 3, y * 3, list(range(24)) * 3)
-    naive = clustered(x * 3, y * 3, range(72))
+    copies = [[value for value in side for _ in range(3)] for side in (x, y)]
+    thrice = clustered(*copies, [index // 3 for index in range(72)])
+    naive = clustered(*copies, range(72))
     assert (thrice.value, thrice.low, thrice.high) == pytest.approx((once.value, once.low, once.high), abs=1e-12)
     assert thrice.clusters == 24
     assert naive.high - naive.low < 0.75 * (once.high - once.low)

@@ -80,7 +80,14 @@ def test_the_nodes_are_those_of_each_study() -> None:
         assert {node.key for node in together[name].targets} == {node.key for node in alone.targets}
 
 
-values = st.one_of(st.integers(0, 2), st.lists(st.integers(0, 1), max_size=2))
+def test_options_that_data_of_two_names_share_are_kept_by_both() -> None:
+    one = changed(dict(TO_FINAL), {"data.examples": 60})
+    other = changed(STUDIES["other data"], {"evaluate.alphas": 4})
+    found = parts(from_mapping(gathered("two", {"one": one, "other": other})))
+    assert found["one"]["data"] == {"name": "spiral", "train": 190, "test": 70, "examples": 60}
+    assert found["other"]["data"] == {"name": "digits", "examples": 60}
+
+
 recipes = st.fixed_dictionaries(
     {"optimizer": st.fixed_dictionaries({"lr": st.sampled_from([0.1, 0.2])}, optional={"momentum": st.just(0.5)})},
     optional={"schedule": st.sampled_from([{}, {"factor": 0.5}, {"factor": 0.5, "milestones": ["1ep"]}])},
