@@ -157,7 +157,7 @@ def test_a_reader_that_leaves_early() -> None:
         ("reproduce shapira32", "There is no paper named 'shapira32'; did you mean \"shapira23\"?"),
         ("reproduce shapira23 minst", "There is no row of shapira23 named 'minst'; did you mean \"mnist\"?"),
         ("reproduce shapira23 mnist --scale big", '"big"'),
-        ("reproduce shapira23 mnist --set foo=1", "shapira23 mnist: foo: unknown field. Known: branch,"),
+        ("reproduce shapira23 mnist --set foo=1", "shapira23 mnist: foo: unknown field. Known: baselines, branch,"),
         ("reproduce shapira23 mnist", "Data set mnist needs files"),
         ("reproduce shapira23 mnist --data .", "Data set mnist is at none of MNIST/raw, mnist, ., mnist.npz: fetch"),
         ("show abcd", "There is no store at isthmus-store; name it with --store."),

@@ -139,6 +139,28 @@ def test_the_merge_and_the_copies_as_training_goes_on(drawn: dict[str, Figure], 
     assert "Mean of 2 seeds with 3 copies each, band" in note(drawn["after-merge"])
 
 
+def test_what_a_merge_is_compared_with_is_drawn_beside_it(drawn: dict[str, Figure], tmp_path: Path) -> None:
+    networks = [row for row in merging((1, 2), ("child1", "child2")) if row["k_steps"] == 10 and row["s_steps"] == 5]
+    for row in [row for row in networks if row["network"] == "child1"]:
+        networks.append({**row, "network": "longer, lr x 0.1", "accuracy": row["accuracy"] + 0.2})
+        if not row["after_steps"]:
+            networks += [{**row, "network": f"ema child{i}", "accuracy": 0.3 + i * row["seed"] / 10} for i in (1, 2)]
+            networks.append({**row, "network": "ensemble", "accuracy": 0.9})
+            networks.append({**row, "network": "longer, lr x 0.1", "after_steps": -5, "accuracy": 9.0})
+    study = branch("seeds=[1, 2]", 'merge={after="4it", every="2it"}', "baselines.ensemble=true")
+    figures.draw(results(study, networks=networks), tmp_path)
+    (axes,) = drawn["after-merge"].axes
+    points = {str(line.get_label()): np.asarray(line.get_xydata()) for line in axes.get_lines()}
+    assert list(points) == ["merge", "copies", "longer, lr x 0.1", "moving averages of copies", "ensemble"]
+    assert points["ensemble"].tolist() == [[0, 0.9]]
+    assert points["moving averages of copies"].ravel().tolist() == pytest.approx([0, 0.3 + 1.5 * 1.5 / 10])
+    assert points["longer, lr x 0.1"][:, 0].tolist() == points["merge"][:, 0].tolist() == [0, 2 / 5, 4 / 5]
+    copies = [row["accuracy"] for row in networks if row["network"] == "child1"]
+    assert points["longer, lr x 0.1"][:, 1] == pytest.approx(np.reshape(copies, (2, 3)).mean(0) + 0.2)
+    assert "Mean of 2 seeds with 2 copies each, band" in note(drawn["after-merge"])
+    assert len({line.get_color() for line in axes.get_lines()}) == 5
+
+
 def test_without_training_on_there_is_no_such_figure(drawn: dict[str, Figure], tmp_path: Path) -> None:
     networks = [row for row in merging((1,), ("child1",)) if not row["after_steps"]]
     assert figures.draw(results(branch(), networks=networks), tmp_path) == []

@@ -20,7 +20,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "isthmus"
 
 LAYERS = (
     {"errors", "hashing", "noise"},
-    {"weights", "paths", "curves", "statistics", "tables", "results"},
+    {"weights", "paths", "curves", "statistics", "correlation", "quadratic", "tables", "results"},
     {"spec", "recipe", "schedules", "registry", "usercode"},
     {"adapters", "origins", "models", "datasets"},
     {"downloads"},
@@ -34,13 +34,13 @@ LAYERS = (
     {"claims", "plots", "redraw", "speed"},
     {"figures", "papers", "report"},
     {"demo", "display"},
-    {"cli", "cli_data"},
+    {"cli", "cli_audit", "cli_data"},
     {"__main__"},
 )
 """From the foundations up: a module imports from its own layer and those before it."""
 
 TORCH_FREE = {
-    *("errors", "hashing", "noise", "curves", "statistics", "tables", "results"),
+    *("errors", "hashing", "noise", "curves", "statistics", "correlation", "quadratic", "tables", "results"),
     *("spec", "recipe", "schedules", "registry", "usercode", "datasets", "downloads", "importance"),
     *("adapters", "origins", "devices"),
     *("nodes", "graph", "store", "choices", "execute", "study"),
@@ -55,6 +55,7 @@ TORCH_FREE = {
         "demo",
         "display",
         "cli",
+        "cli_audit",
         "cli_data",
         "__main__",
     ),

@@ -12,7 +12,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from isthmus import curves, datasets, importance, models, paths, weights
-    from isthmus.evaluation import evaluate_path, predict
+    from isthmus.evaluation import evaluate_ensemble, evaluate_path, predict
     from isthmus.merging import merge
     from isthmus.networks import NetworkState
     from isthmus.noise import Noise
@@ -31,6 +31,7 @@ __all__ = [
     "Until",
     "curves",
     "datasets",
+    "evaluate_ensemble",
     "evaluate_path",
     "importance",
     "merge",
@@ -42,6 +43,7 @@ __all__ = [
 ]
 
 _WHERE = {
+    "evaluate_ensemble": "evaluation",
     "evaluate_path": "evaluation",
     "predict": "evaluation",
     "merge": "merging",

@@ -23,15 +23,20 @@ __all__ = ["RULES", "applied", "choose"]
 Numbers = Mapping[str, Any]
 
 
-def top(found: Numbers, *, offset: int = 0) -> float:
-    """The alpha at which the loss along a path is highest, or so many grid points after (before) it."""
+def top(found: Numbers, *, offset: int = 0, clip: bool = False) -> float:
+    """The alpha at which the loss along a path is highest, or so many grid points after (before) it.
+
+    With ``clip`` an offset that leads off the path stops at its end.
+    """
     if np.isnan(found["loss"]).all():
         raise BadInput("The path has no top: its loss is NaN at every point.")
     index = int(np.nanargmax(found["loss"])) + offset
+    if clip:
+        index = min(max(index, 0), len(found["alphas"]) - 1)
     if not 0 <= index < len(found["alphas"]):
         raise BadInput(
             f"There is no grid point {offset:+d} from the top of the path at index {index - offset}: take a smaller"
-            " offset, or leave out the seed of this path."
+            " offset, clip it, or leave out the seed of this path."
         )
     return float(found["alphas"][index])
 

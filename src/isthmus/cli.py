@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
-from isthmus import __version__, cli_data
+from isthmus import __version__, cli_audit, cli_data
 from isthmus.cli_data import Data
 from isthmus.errors import BadInput, IsthmusError, MissingData, RunFailed
 
@@ -72,6 +72,11 @@ class Options:
         Parameter(negative=(), help="Train stored networks again whose ancestor was trained again with other bits."),
     ] = False
 
+    audit: Annotated[
+        bool,
+        Parameter(negative=(), help="Also under every other norm_stats mode and rule for optimiser buffers."),
+    ] = False
+
     def folder(self, name: str, *, alone: bool = True) -> Path:
         """Where the files of a study go: ``--out`` itself, or a folder in it where several studies share it.
 
@@ -107,6 +112,7 @@ def run(study: Path, /, *, options: Options = _DEFAULT) -> None:
     found = load(study, options.sets or ())
     if options.dry_run:
         _explain(found, options)
+        _explain_audit(found, options)
         return
     from isthmus import figures
     from isthmus.redraw import draw_if_changed
@@ -119,11 +125,14 @@ def run(study: Path, /, *, options: Options = _DEFAULT) -> None:
         _written(files, results, folder)
 
     try:
-        write(_compute(found, options))
+        results = _compute(found, options)
+        write(results)
     except RunFailed as error:
         if error.results is not None:
             write(error.results)  # of what there is
         raise
+    if options.audit:
+        _files(cli_audit.study(results, lambda one: _compute(one, options), folder))
 
 
 @app.command
@@ -145,7 +154,7 @@ def reproduce(
     Parameters
     ----------
     paper
-        The paper, such as shapira23.
+        The paper, such as shapira23; or a row of your own, package.module:ROW.
     rows
         Rows of the paper, such as mnist; all of them by default.
     """
@@ -191,6 +200,7 @@ def _reproduce(row: Row, scale: Literal["small", "paper"], options: Options, *, 
         print(f"isthmus: {found.sentence}", file=sys.stderr)
     if options.dry_run:
         _explain_row(row, scale, found.study, options)
+        _explain_audit(found.study, options)
         return
     name = f"{row.paper}-{row.name}" + ("-substitute" if found.used else "")
     folder = options.folder(name, alone=alone)
@@ -206,6 +216,17 @@ def _reproduce(row: Row, scale: Literal["small", "paper"], options: Options, *, 
     for claim in tables["claims"]:
         print(f"{claim['verdict']:>9}  {claims.sentence(claim)}{' [substitute data]' if found.used else ''}")
     _written(files, results, folder)
+    if options.audit:
+        _files(cli_audit.claims(row, scale, found.study, tables["claims"], lambda one: _compute(one, options), folder))
+
+
+def _files(files: list[Path]) -> None:
+    print(f"Conventions beside each other: {', '.join(path.name for path in files)}")
+
+
+def _explain_audit(study: Study, options: Options) -> None:
+    if options.audit:
+        cli_audit.explain(study, options.store, data_root=options.data, device=_device(options.device))
 
 
 def _explain_row(row: Row, scale: Literal["small", "paper"], study: Study, options: Options) -> None:

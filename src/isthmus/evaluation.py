@@ -31,7 +31,7 @@ from isthmus.results import NormStats, PairResult, PathResult
 from isthmus.reuse import Reuse
 from isthmus.weights import State, Weights
 
-__all__ = ["evaluate_path", "predict"]
+__all__ = ["evaluate_ensemble", "evaluate_path", "predict"]
 
 Progress = Callable[[int, int], None]
 """Called with (examples done, examples in all)."""
@@ -121,6 +121,70 @@ def evaluate_path(
 
 
 @torch.inference_mode(mode=False)
+def evaluate_ensemble(
+    model: nn.Module,
+    networks: Sequence[State],
+    data: Any,
+    *,
+    loss: losses.PerExample | str | None = None,
+    norm_stats: str | None = None,
+    stats_data: Any = None,
+    stats_batch: int = 256,
+    stats_examples: int = 10_240,
+    batch_size: int | None = None,
+    precision: str = "float32",
+    progress: Progress | None = None,
+) -> PathResult:
+    """Per-example loss and error of an ensemble: of the mean of the probabilities that several networks predict.
+
+    It costs as many forward passes as there are networks, which their merge does not. The arguments are those of
+    :func:`evaluate_path`, with state dicts of networks in place of a path; each is evaluated with normalisation
+    statistics of its own, recomputed for it where ``norm_stats`` says so ("keep" and "interpolate" both mean those
+    that it came with).
+
+    Returns:
+        A :class:`~isthmus.results.PathResult` of one point, alpha = 0.
+
+    Raises:
+        BadInput: no networks, an unknown option, outputs that are no logits of classes.
+
+    >>> model = nn.Linear(3, 2)
+    >>> data = torch.randn(8, 3), torch.tensor([0, 1] * 4)
+    >>> alone = evaluate_ensemble(model, [model.state_dict()], data)
+    >>> bool(abs(alone.loss - evaluate_path(model, line(*[model.state_dict()] * 2), data).loss[0]) < 1e-6)
+    True
+    """
+    if not networks:
+        raise BadInput("An ensemble needs at least one network, found none.")
+    examples, function, statistics = Examples.of(data), _loss(loss), _stats_examples(stats_data)
+    found: list[Tensor] = []
+    (mode, notes), size = _mode(model, norm_stats, statistics), batch_size
+    for index, network in enumerate(networks):
+        bench = _Bench(model, line(network, network), examples, precision)
+        if size is None:
+            size = _batch_size(examples, torch.device("cpu") if mode == "batch" else bench.device)
+        bench.check_buffers(mode)
+
+        def report(done: int, count: int, before: int = index) -> None:
+            if progress:
+                progress(before * count + done, len(networks) * count)
+
+        with bench.running():
+            (own,) = bench.statistics(mode, [0.0], statistics, stats_batch, stats_examples)
+            found.append(bench.outputs(own, size, batch_statistics=mode == "batch", progress=report))
+    outputs, targets = losses.pooled(found), examples.targets.cpu()
+    wrong = losses.error(outputs, targets)
+    return PathResult(
+        np.zeros(1),
+        losses.per_example(function, outputs, targets).float().numpy()[None],
+        None if wrong is None else wrong.numpy()[None],
+        _norm_stats(mode, size or 1, stats_batch, stats_examples, statistics),
+        {},
+        notes,
+    )
+
+
+@torch.inference_mode(mode=False)
 def predict(
     model: nn.Module, data: Any, *, weights: State | None = None, batch_size: int = 256
 ) -> npt.NDArray[np.float32]:
@@ -131,12 +195,7 @@ def predict(
     examples, own = Examples.of(data), weights if weights is not None else Weights.from_module(model)
     bench = _Bench(model, line(own, own), examples, "float32")
     with bench.running():
-        bench.write(0.0, {})
-        batches = [
-            bench.forward(bench.model, examples.batch(where)[0].to(bench.device)).float().cpu()
-            for where in _slices(len(examples), batch_size)
-        ]
-    return torch.cat(batches).numpy()
+        return bench.outputs({}, batch_size).numpy()
 
 
 def _points(alphas: int | Sequence[Coordinate], path: Path) -> list[Coordinate]:
@@ -422,6 +481,25 @@ class _Bench:
                     " batch_size, so that the last batch has more."
                 ) from error
             raise
+
+    def outputs(
+        self,
+        statistics: normalisation.Statistics,
+        size: int,
+        *,
+        batch_statistics: bool = False,
+        progress: Progress | None = None,
+    ) -> Tensor:
+        """The outputs of the network at 0 of the path for every example, float32, on the CPU."""
+        for module in normalisation.layers(self.model).values():
+            module.train(batch_statistics)
+        self.write(0.0, statistics)
+        batches = []
+        for where in _slices(len(self.examples), size):
+            batches.append(self._outputs(self._inputs(where), batch_statistics).float().cpu())
+            if progress:
+                progress(where.stop, len(self.examples))
+        return torch.cat(batches)
 
     def measure(
         self,

@@ -33,7 +33,7 @@ def draw(results: Results, folder: Path) -> list[Path]:
     if "paths" in results.tables:
         files += _blocks(results, folder)
     networks = results.tables.get("networks", Table((), ()))
-    if any(row.get("after_steps") for row in networks):
+    if any((row.get("after_steps") or 0) > 0 for row in networks):
         files += _after_merge(results, folder)
     return files
 
@@ -172,14 +172,17 @@ def _variant_look(index: int) -> dict[str, Any]:
 
 
 def _after_merge(results: Results, folder: Path) -> list[Path]:
-    """Accuracy of the merge and of the copies as training goes on, at the longest s: a panel a k, a row a variant."""
-    networks = results["networks"]
+    """Accuracy of the merge and of the copies as training goes on, at the longest s: a panel a k, a row a variant.
+
+    Beside them what they are compared with; a network that was trained for longer from where that has cost as much.
+    """
+    networks = results["networks"].where(lambda row: row["after_steps"] >= 0)
     found = {name: own for name, own in _by_variant(networks).items() if any(own["after_steps"])}
     found = {name: own.where(split=own["split"][0]) for name, own in found.items()}
     after = {name: own.where(lambda row: row["after_steps"] > 0) for name, own in found.items()}
     columns = max(len(own.groups("k_steps")) for own in after.values())
     splits = list(dict.fromkeys(own["split"][0] for own in found.values()))
-    copies = set(networks.where(lambda row: row["network"] not in ("merge", "trunk at k"))["network"])
+    copies = {name for name in networks["network"] if _role(name) == "copies"}
     figure, panels = plots.canvas(
         len(found),
         columns,
@@ -199,13 +202,20 @@ def _after_merge(results: Results, folder: Path) -> list[Path]:
     return plots.save(figure, folder / "after-merge")
 
 
+def _role(network: str) -> str:
+    """What a network of a branch study is drawn as."""
+    if network.startswith("ema "):
+        return "moving averages of copies"
+    return "copies" if network == "trunk" or network.startswith("child") else network
+
+
 def _draw_networks(axes: Axes, found: Table, per_epoch: int, variant: str) -> None:
-    for merged in (True, False):
-        groups = [rows for (_, name), rows in found.groups("seed", "network").items() if (name == "merge") == merged]
+    roles = dict.fromkeys(["merge", "copies", *map(_role, found["network"])])
+    for index, role in enumerate(roles):
+        groups = [rows for (_, name), rows in found.groups("seed", "network").items() if _role(name) == role]
         times = [step / per_epoch for step in groups[0]["after_steps"]]
-        text = "merge" if merged else "copies"
-        colour = plots.CATEGORICAL[1 if merged else 0]
-        marker = plots.MARKERS[1 if merged else 0]
-        plots.band(axes, times, [group["accuracy"] for group in groups], color=colour, marker=marker, label=text)
+        turn = (1, 0, *range(2, len(plots.CATEGORICAL)))[index % len(plots.CATEGORICAL)]
+        look = {"color": plots.CATEGORICAL[turn], "marker": plots.MARKERS[turn]}
+        plots.band(axes, times, [group["accuracy"] for group in groups], label=role, **look)
     title = _titled(variant, f"k = {found['k'][0]}, s = {found['s'][0]}")
     plots.label(axes, title, "epochs after the merge", "accuracy (share)")

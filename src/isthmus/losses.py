@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 import torch
@@ -11,7 +12,17 @@ from torch import Tensor
 
 from isthmus.errors import BadData, BadInput
 
-__all__ = ["LOSSES", "PerExample", "binary_cross_entropy", "check", "cross_entropy", "error", "mean", "per_example"]
+__all__ = [
+    "LOSSES",
+    "PerExample",
+    "binary_cross_entropy",
+    "check",
+    "cross_entropy",
+    "error",
+    "mean",
+    "per_example",
+    "pooled",
+]
 
 PerExample = Callable[[Tensor, Tensor], Tensor]
 """``loss(outputs, targets)``: one number an example, shape (batch,)."""
@@ -141,6 +152,28 @@ def error(outputs: Tensor, targets: Tensor) -> Tensor | None:
     if outputs.numel() == targets.numel() == len(targets) and bool(((targets == 0) | (targets == 1)).all()):
         return ((outputs.reshape(-1) > 0) != targets.reshape(-1).bool()).float()
     return None
+
+
+def pooled(outputs: Sequence[Tensor]) -> Tensor:
+    """Outputs in float64 whose predicted probabilities are the mean of those of several networks: an ensemble.
+
+    Of outputs of shape (examples, classes, ...) log(mean_i softmax(outputs_i)), of a single logit an example (two
+    classes) the logit of mean_i sigmoid(outputs_i). Every loss and error of one network is then that of the ensemble.
+
+    >>> sure, unsure = torch.tensor([[9.0, 1.0]]).log(), torch.tensor([[1.0, 1.0]])
+    >>> pooled([sure, unsure]).exp()
+    tensor([[0.7000, 0.3000]], dtype=torch.float64)
+
+    Raises:
+        BadInput: no outputs, or outputs of other shapes.
+    """
+    if not outputs or any(one.shape != outputs[0].shape for one in outputs):
+        shapes = ", ".join(str(tuple(one.shape)) for one in outputs) or "none"
+        raise BadInput(f"An ensemble needs outputs of one shape of at least one network, found {shapes}.")
+    stacked = torch.stack([one.double() for one in outputs])
+    if stacked.ndim > 2 and stacked.shape[2] > 1:
+        return stacked.log_softmax(2).logsumexp(0) - math.log(len(outputs))
+    return F.logsigmoid(stacked).logsumexp(0) - F.logsigmoid(-stacked).logsumexp(0)
 
 
 def mean(name: str, outputs: Tensor, targets: Tensor) -> Tensor:

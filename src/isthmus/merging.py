@@ -17,18 +17,24 @@ __all__ = ["merge"]
 
 
 def merge(
-    states: Sequence[NetworkState], coefficients: Sequence[float] | None = None, *, buffers: Buffers = "reset"
+    states: Sequence[NetworkState],
+    coefficients: Sequence[float] | None = None,
+    *,
+    buffers: Buffers = "reset",
+    step: int | None = None,
 ) -> NetworkState:
     """The weighted mean of networks: their interpolant (alpha = 1/2 for two and no coefficients).
 
     Args:
-        states: at least two, all at the same step.
+        states: at least two, all at the same step unless ``step`` is given.
         coefficients: one a state, adding up to 1; equal ones by default.
         buffers: the optimiser's buffers afterwards: none ("reset"), those of the first state ("keep"), or
             averaged with the same coefficients ("average").
+        step: where the schedule goes on after the merge; it is needed where the states are at several steps, such
+            as those of one trajectory.
 
     Returns:
-        A state at the same step, so that a schedule of the global step goes on where it was.
+        A state at the same step (or at ``step``), so that a schedule of the global step goes on where it was.
 
     Raises:
         BadInput: fewer than two, no states, other steps, coefficients that do not add up to 1.
@@ -48,13 +54,13 @@ def merge(
     if buffers not in get_args(Buffers):
         raise BadInput(f"buffers must be one of {', '.join(get_args(Buffers))}, found {buffers!r}.")
     steps = {state.step for state in states}
-    if len(steps) != 1:
+    if step is None and len(steps) != 1:
         raise BadInput(f"Networks to merge must be at the same step, found {sorted(steps)}.")
     if len(states) == 2:
         merged = weights.lerp(states[0].weights, states[1].weights, shares[1])
     else:
         merged = weights.weighted_sum([state.weights for state in states], shares)
-    return NetworkState(merged, _optimizer(states, shares, buffers), states[0].step)
+    return NetworkState(merged, _optimizer(states, shares, buffers), states[0].step if step is None else step)
 
 
 def _optimizer(

@@ -377,9 +377,13 @@ def test_choices_of_the_top_of_a_path(store: Store) -> None:
         with pytest.raises(BadInput) as caught:
             Workshop(store, Setting()).compute(top(offset))
         assert str(caught.value) == (
-            f"There is no grid point {offset:+d} from the top of the path at index {index}: take a smaller offset, or"
-            " leave out the seed of this path."
+            f"There is no grid point {offset:+d} from the top of the path at index {index}: take a smaller offset, clip"
+            " it, or leave out the seed of this path."
         )
+        clipped = replace(top(offset), arguments={"offset": offset, "clip": True})
+        assert store.get(compute_one(store, clipped)).summary == {"value": grid[0] if offset < 0 else grid[-1]}
+    inside = replace(top(), arguments={"offset": 1 if index < 2 else -1, "clip": True})
+    assert store.get(compute_one(store, inside)).summary == {"value": grid[index + (1 if index < 2 else -1)]}
     with pytest.raises(
         BadInput, match=r"^There is no rule 'tops'; did you mean \"top\"\? Known: blocks, splits, top\.$"
     ):

@@ -28,6 +28,7 @@ BRANCH = {
                 "pretrain": {"to": "9ep", "until": {"accuracy": 0.75}, "data": {"random_labels": 4}},
                 "at": "top",
                 "offset": -5,
+                "clip": True,
             }
         },
     },
@@ -76,8 +77,19 @@ def test_a_row_a_variant() -> None:
     }
     assert {name: base[name] for name in expected} == expected
     assert (warm["lr"], warm["schedule"]) == (0.3, "warm-up over 100it, x 0.2 at 60ep 90ep")
-    assert again["start"] == "trained 9ep, until train accuracy 0.75, data random_labels=4, at top-5 of the line"
+    assert (
+        again["start"]
+        == "trained 9ep, until train accuracy 0.75, data random_labels=4, at top-5 or the end of the line"
+    )
     assert base["examples"] is None
+
+
+def test_disjoint_parts_and_scores_are_told() -> None:
+    more = {"branch": {"at": ["3ep"], "lengths": ["2ep"], "disjoint": True}, "variants": None}
+    scores = {"evaluate": {"on": ["test"], "scores": {"splits": 3, "runs": 7, "at": "9ep", "examples": "train:500"}}}
+    (found,) = described(from_mapping({**BRANCH, **more, **scores}))
+    assert found["s"] == "2ep, on disjoint parts of the data"
+    assert found["on"] == "test and 3 parts of train:500 by el2n (7 runs to 9ep)"
 
 
 def test_the_trunk_alone() -> None:

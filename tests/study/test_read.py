@@ -49,8 +49,8 @@ def test_every_problem_is_told_at_once() -> None:
         "recipe.batch_size: expected a whole number, found 'none'.",
         'recipe.batchsize: unknown field; did you mean "batch_size"? Known: augment, batch_size, drop_last, loss,'
         " optimizer, precision, schedule.",
-        'trian: unknown field; did you mean "variants"? Known: branch, choose, data, evaluate, family, merge, model,'
-        " name, recipe, seeds, start, variants.",
+        'trian: unknown field; did you mean "variants"? Known: baselines, branch, choose, data, evaluate, family,'
+        " merge, model, name, recipe, seeds, start, variants.",
     ]
 
 

@@ -331,6 +331,15 @@ def test_a_start_at_the_top_of_a_barrier_and_beside_it(store: Store) -> None:
         assert source.at.parents()[0].key == whole.expansion.requests[0].measure.key  # the barrier that was seen
     with pytest.raises(RunFailed, match=rf"There is no grid point \+{10 - top + 1} from the top of the path"):
         ran(to_final(SEEDED, *HUMP, begin.replace("offset=2", f"offset={10 - top + 1}")), store)
+    far = f"offset={10 - top + 1}"
+    (row,) = ran(to_final(SEEDED, *HUMP, "train.to=1it", begin.replace("offset=2", f"{far}, clip=true")), store)[
+        "starts"
+    ]
+    assert row["at"] == 1.0
+    loose, tight = (
+        expand(to_final(SEEDED, *HUMP, begin.replace("offset=2", far + more))) for more in ("", ", clip=true")
+    )
+    assert loose.sources[0][1].state.key != tight.sources[0][1].state.key
     finer = expand(to_final(SEEDED, *HUMP, begin.replace("offset=2", "alphas=[0, 0.3, 1]"))).sources[0][1]
     assert isinstance(finer.at, Choose)
     (measure,) = finer.at.parents()

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 import isthmus
 from isthmus import datasets, models, noise, study
+from isthmus.errors import BadStudy, MissingData
 from isthmus.networks import NetworkState
 from isthmus.nodes import State
 from isthmus.noise import Noise
@@ -96,3 +97,39 @@ def test_a_file_of_another_head_gives_its_other_blocks(
     moved = written(tmp_path, "elsewhere.safetensors", wrapped)
     keys = [start_of(f"start.file={path}", sets[1]).key for path in ("head5.safetensors", moved)]
     assert keys[0] == keys[1]
+
+
+def test_a_relative_file_is_looked_for_below_the_data_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """First from the working folder on, then from the folder of data sets; a file in neither is missing data."""
+    here, below = tmp_path / "here", tmp_path / "data"
+    for folder in (here, below):
+        folder.mkdir()
+    monkeypatch.chdir(here)
+    found = to_final(SEEDED, "start.file=w/x.safetensors")
+    with pytest.raises(MissingData) as told:
+        expand(found, data_root=below)
+    assert str(told.value) == (
+        f"There is no file of weights w/x.safetensors, neither in {here}/w nor in {below}/w; put it into one of them."
+    )
+
+    def key_with(folder: Path, seed: int) -> str:
+        (folder / "w").mkdir()
+        written(folder / "w", "x.safetensors", initial(seed).weights)
+        return expand(found, data_root=below).sources[0][1].state.key
+
+    in_data = key_with(below, 50)
+    monkeypatch.setenv("ISTHMUS_DATA", str(below))
+    assert expand(found).sources[0][1].state.key == in_data
+    in_working_folder = key_with(here, 51)
+    assert in_working_folder != in_data
+    assert expand(found).sources[0][1].state.key == in_working_folder
+    with pytest.raises(BadStudy, match=r"There is no file of weights at /nowhere/x\.pt\."):
+        expand(to_final(SEEDED, "start.file=/nowhere/x.pt"), data_root=below)
+
+
+def test_a_file_that_is_missing_beside_another_problem_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BadStudy) as told:
+        expand(
+            to_final(SEEDED, "start.file=x.pt", 'train.blocks=["layer9"]', "model.hidden=[7, -1]"), data_root=tmp_path
+        )
+    assert "start.file: There is no file of weights x.pt" in str(told.value)

@@ -41,6 +41,10 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"pretrain": PRE, "offset": 2},
         ['start: expected at = "top" beside offset and alphas, found at = 1.'],
     ),
+    "clip alone": (
+        {"pretrain": PRE, "at": "top", "clip": True},
+        ["start: expected an offset beside clip, found none."],
+    ),
     "off the path": (
         {"pretrain": PRE, "at": "top", "offset": -3},
         ["start.offset: expected less than the 3 points of the path, found -3."],

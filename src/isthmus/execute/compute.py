@@ -23,7 +23,7 @@ import isthmus
 from isthmus import datasets, gradients, importance, merging, models, noise, origins, paths, weights
 from isthmus.choices import applied, choose
 from isthmus.errors import BadData, BadInput
-from isthmus.evaluation import evaluate_path, predict
+from isthmus.evaluation import evaluate_ensemble, evaluate_path, predict
 from isthmus.examples import Examples
 from isthmus.execute import Setting
 from isthmus.execute.flight import Ended, Flight, Stopped, fly
@@ -273,7 +273,8 @@ class Workshop:
     def _merge(self, node: Merge, began: float) -> Record:
         pins = self._pins(node)
         states = [self.load(network) for network in node.networks]
-        return self.put_state(node, merging.merge(states, node.coefficients, buffers=node.buffers), began, pins=pins)
+        merged = merging.merge(states, node.coefficients, buffers=node.buffers, step=node.step)
+        return self.put_state(node, merged, began, pins=pins)
 
     def _graft(self, node: Graft, began: float) -> Record:
         pins = self._pins(node)
@@ -333,20 +334,22 @@ class Workshop:
             if self.stop():
                 raise Stopped("stopped while measuring")
 
-        found = evaluate_path(
-            self.skeleton(model),
-            self._path(node.path),
-            self.examples(node.data, node.part, model),
-            alphas=node.alphas,
-            loss=node.loss,
-            norm_stats=node.norm.mode,
-            stats_data=stats,
-            stats_batch=node.norm.batch,
-            stats_examples=node.norm.examples,
-            batch_size=node.batch_size,
-            precision=node.precision,
-            progress=progress,
-        )
+        how: dict[str, Any] = {
+            "loss": node.loss,
+            "norm_stats": node.norm.mode,
+            "stats_data": stats,
+            "stats_batch": node.norm.batch,
+            "stats_examples": node.norm.examples,
+            "batch_size": node.batch_size,
+            "precision": node.precision,
+            "progress": progress,
+        }
+        skeleton, examples = self.skeleton(model), self.examples(node.data, node.part, model)
+        if node.path.form == "ensemble":
+            networks = [self.load(end).weights for end in node.path.ends]
+            found = evaluate_ensemble(skeleton, networks, examples, **how)
+        else:
+            found = evaluate_path(skeleton, self._path(node.path), examples, alphas=node.alphas, **how)
         return self._put_numbers(node, summarise(found), path_arrays(found), began)
 
     def _distance(self, node: Distance, began: float) -> Record:

@@ -18,13 +18,19 @@ class PathSpec:
     """A path between states, as a description.
 
     ``point`` is one network; ``line`` runs from ``ends[0]`` to ``ends[1]``; ``blocks`` moves the tensors
-    that the globs in ``patterns`` match and leaves the rest at ``rest``.
+    that the globs in ``patterns`` match and leaves the rest at ``rest``. ``ensemble`` is no path but stands where one
+    does: the mean of the probabilities that all the ends predict, evaluated at alpha = 0 alone.
     """
 
-    form: Literal["point", "line", "blocks"]
+    form: Literal["point", "line", "blocks", "ensemble"]
     ends: tuple[State, ...]
     patterns: tuple[str, ...] = ()
     rest: Literal["a", "b"] = "b"
+
+    @property
+    def still(self) -> bool:
+        """Whether there is nothing to go along: it is evaluated at alpha = 0 alone."""
+        return self.form in ("point", "ensemble")
 
     def describe(self) -> dict[str, Any]:
         """What names it."""
@@ -66,13 +72,16 @@ class PathMeasure(Measure):
     @property
     def label(self) -> str:
         """A few words."""
+        if self.path.form == "ensemble":
+            return f"ensemble of {len(self.path.ends)} on {self.part}"
         return f"{self.path.form} on {self.part}, {len(self.alphas)} points"
 
     @property
     def cost(self) -> float:
         """Every example at every point, and the examples read for statistics."""
         extra = min(self.norm.examples, self.data.train) if self.norm.mode == "recompute" else 0
-        return float(len(self.alphas) * (self.part.count(self.data) + extra))
+        passes = len(self.path.ends) if self.path.form == "ensemble" else len(self.alphas)
+        return float(passes * (self.part.count(self.data) + extra))
 
 
 @dataclass(frozen=True, eq=False)

@@ -73,7 +73,7 @@ class Import(Root):
 
 @dataclass(frozen=True, eq=False)
 class Merge(State):
-    """The weighted mean of networks at one step."""
+    """The weighted mean of networks at one step, or of one along its way; it is at the last of their steps."""
 
     networks: tuple[State, ...]
     coefficients: tuple[float, ...]
@@ -87,8 +87,8 @@ class Merge(State):
 
     @property
     def step(self) -> int:
-        """That of the networks."""
-        return self.networks[0].step
+        """That of the networks, the last where they are at several."""
+        return max(network.step for network in self.networks)
 
     @property
     def has_buffers(self) -> bool:

@@ -1,7 +1,8 @@
 """The papers that can be reproduced: a paper is a folder here, a figure (or a group on one set-up) is a file in it.
 
 To add one, write a file with a ``ROW`` (a :class:`Row`) into the paper's folder; there is no list to edit. Files
-without a ``ROW`` hold what several rows of the paper share.
+without a ``ROW`` hold what several rows of the paper share. A row of your own is named ``package.module:ROW`` in place
+of a paper.
 
 >>> row("shapira23", "mnist").shows
 ('T1', 'F1', 'F2', 'F3', 'F4', 'F5')
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, overload
 
-from isthmus import registry
+from isthmus import registry, usercode
 from isthmus.claims import Claim, Tables
 from isthmus.errors import BadInput, UnknownName
 from isthmus.study import Results, Study
@@ -33,7 +34,7 @@ class Row:
 
     Attributes:
         name: how it is called on the command line; unique in its paper.
-        paper: the name of the folder that it lies in.
+        paper: the name of the folder that it lies in; of a row of your own whatever its files are to be called by.
         title: one line: what is shown, for which network and data.
         shows: the figures and tables of the paper that it covers, as the paper numbers them ("F3a", "T1", "text");
             on the command line each of them stands for the row as well, unless several rows show it.
@@ -74,7 +75,10 @@ def names(paper: str | None = None) -> Mapping[str, tuple[str, ...]] | tuple[str
 
     Raises:
         UnknownName: there is no such paper.
+        BadInput: of a row of your own, what :func:`row` raises.
     """
+    if paper is not None and usercode.is_user_code(paper):
+        return (_own(paper).name,)
     if paper is not None:
         return tuple(_rows(_paper(paper)))
     return {found: tuple(_rows(found)) for found in _papers()}
@@ -83,18 +87,31 @@ def names(paper: str | None = None) -> Mapping[str, tuple[str, ...]] | tuple[str
 def row(paper: str, name: str) -> Row:
     """The row of this name, or the one that shows the figure or table of this name.
 
+    A row of your own is its own paper, by the name ``package.module:ROW``.
+
     >>> row("shapira23", "MNIST").name
     'mnist'
 
     Raises:
         UnknownName: there is no such paper, or no such row in it; the sentence offers the nearest.
+        BadInput: a module of your own that cannot be imported, or what it names is no row.
     """
-    folder = _paper(paper)
-    known = _rows(folder)
+    if usercode.is_user_code(paper):
+        folder, known = paper, {_own(paper).name: _own(paper)}
+    else:
+        folder = _paper(paper)
+        known = _rows(folder)
     shown = [found for found in known.values() if name.upper() in map(str.upper, found.shows)]
     if name not in known and len(shown) == 1:
         return shown[0]
     return registry.find(f"row of {folder}", name, known)
+
+
+def _own(name: str) -> Row:
+    found = usercode.load(name)
+    if not isinstance(found, Row):
+        raise BadInput(f"{name!r}: expected a Row of isthmus.papers, found {type(found).__name__}.")
+    return found
 
 
 def _papers() -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from isthmus.recipe import ByBlock, Recipe
-from isthmus.study import BranchStudy, InitToFinalStudy, Results, Start, Study, variants
+from isthmus.study import Baselines, BranchStudy, InitToFinalStudy, Results, Start, Study, variants
 from isthmus.study.requests import Ground
 from isthmus.tables import Table
 
@@ -80,7 +80,7 @@ def _row(name: str, study: Study, ground: Ground | None, parameters: int | None)
     even = alphas == tuple(index / (len(alphas) - 1) for index in range(len(alphas)))
     return found | {
         "alphas": len(alphas) if even else " ".join(f"{alpha:g}" for alpha in alphas),
-        "on": " ".join(study.evaluate.on),
+        "on": " ".join([*study.evaluate.on, *_splits(study)]),
         "norm_stats": study.evaluate.norm_stats,
         "seeds": len(study.seeds),
     }
@@ -134,7 +134,8 @@ def _start(start: Start | None) -> str:
         until = [] if before.until is None else [f"until {before.until.on} accuracy {before.until.accuracy:g}"]
         text = ", ".join([f"trained {before.to}", *until, *changed])
     if start.at != 1.0:
-        text += f", at {start.at}{f'{start.offset:+d}' if start.offset else ''} of the line"
+        offset = f"{start.offset:+d}{' or the end' if start.clip else ''}" if start.offset else ""
+        text += f", at {start.at}{offset} of the line"
     if start.blocks:
         text += f", {'new' if start.new else 'only'} {' '.join(start.blocks)}"
     return text
@@ -150,18 +151,37 @@ def _texts(durations: Iterable[object]) -> str:
     return " ".join(map(str, durations))
 
 
+def _splits(study: Study) -> list[str]:
+    scores = study.evaluate.scores
+    if scores is None:
+        return []
+    return [f"and {scores.splits} parts of {scores.examples} by {scores.score} ({scores.runs} runs to {scores.at})"]
+
+
 def _branch(study: BranchStudy) -> dict[str, Any]:
     branch, merge = study.branch, study.merge
     if branch.trunk_alone:
         return {"k": _texts(branch.at), "s": TRUNK_ALONE}
     s = _texts(branch.lengths) if branch.lengths else f"every {branch.every} to {branch.to} in all"
+    s += ", on disjoint parts of the data" if branch.disjoint else ""
     found: dict[str, Any] = {"k": _texts(branch.at), "s": s, "children": branch.children, "buffers": branch.buffers}
+    if study.baselines is not None:
+        found["baselines"] = _baselines(study.baselines)
     if merge is None:
         return found | {"merged": None}
     at = "every s" if merge.at is None else _texts(merge.at)
     after = "" if merge.after is None else f", then {merge.after}"
     after += f" with warm-up over {merge.warmup}" if merge.warmup is not None else ""
     return found | {"merged": f"at {at}{after}{f' at lr x {merge.factor:g}' if merge.factor != 1.0 else ''}"}
+
+
+def _baselines(baselines: Baselines) -> str:
+    ema, longer = baselines.ema, baselines.longer
+    found = ["ensemble"] * baselines.ensemble
+    found += [f"ema every {ema.every}, half-life {ema.half_life}"] if ema is not None else []
+    if longer is not None:
+        found.append(f"longer at lr x {' '.join(f'{factor:g}' for factor in longer.factor)}")
+    return "; ".join(found)
 
 
 def _to(study: Study) -> dict[str, Any]:

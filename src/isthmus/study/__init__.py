@@ -7,15 +7,17 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from isthmus.errors import BadInput, IsthmusError, RunFailed
 from isthmus.execute import Display, Setting, executor
 from isthmus.graph import Plan, plan, stale
+from isthmus.nodes import State
 from isthmus.store import Store
 from isthmus.study.chosen import told
 from isthmus.study.expand import check, expand
 from isthmus.study.model import (
+    Baselines,
     Branch,
     BranchStudy,
     ChooseSpec,
@@ -36,7 +38,11 @@ from isthmus.study.requests import Expansion, present
 from isthmus.study.tables import tables
 from isthmus.tables import Table, write_tables
 
+if TYPE_CHECKING:
+    from isthmus.networks import NetworkState
+
 __all__ = [
+    "Baselines",
     "Branch",
     "BranchStudy",
     "ChooseSpec",
@@ -88,9 +94,43 @@ class Results:
             raise BadInput(f"The study has no table {name!r}; it has {', '.join(self.tables)}.")
         return self.tables[name]
 
+    def network(self, store: Store | str | os.PathLike[str], **labels: Any) -> NetworkState:
+        """The one network of the table ``networks`` with these labels, as it is stored (this loads torch).
+
+        Such as ``network(store, seed=0, k="1ep", s="1ep", network="merge", after_steps=0)``; the part of the data on
+        which it was evaluated does not matter.
+
+        Raises:
+            BadInput: there is no such network, or several.
+        """
+        requests = [request for request in self.expansion.requests if request.table == "networks"]
+        found = {
+            end.key: end
+            for request in requests
+            for end in request.measure.path.ends
+            if request.measure.path.form == "point" and labels.items() <= request.labels.items()
+        }
+        if len(found) != 1:
+            told = ", ".join(f"{name}={value!r}" for name, value in labels.items()) or "no labels"
+            raise BadInput(f"Expected labels of one network of the study, found {len(found)} with {told}.")
+        return _stored(found.popitem()[1], store if isinstance(store, Store) else Store(store))
+
     def to_csv(self, folder: str | os.PathLike[str]) -> list[Path]:
         """Write every table into a folder; the files written."""
         return write_tables(self.tables, folder)
+
+
+def _stored(state: State, store: Store) -> NetworkState:
+    from safetensors.torch import load as load_tensors
+
+    from isthmus import models
+    from isthmus.networks import NetworkState
+    from isthmus.weights import Weights
+
+    record = store.get(state.key)
+    template = Weights.from_module(models.initialise(state.model.name, 0, **dict(state.model.arguments)))
+    flat = dict(sorted(load_tensors(store.blob(record)).items()))
+    return NetworkState.from_tensors(flat, int(record.summary["step"]), template)
 
 
 class _Silent:

@@ -11,6 +11,7 @@ from isthmus.nodes import Merge, Part, PathSpec, Share, State
 from isthmus.noise import Noise
 from isthmus.recipe import Recipe
 from isthmus.spec import Duration
+from isthmus.study.comparing import Children, baseline_requests, scaled
 from isthmus.study.model import BranchStudy, MergeSpec, multiples
 from isthmus.study.requests import Builder, Request
 
@@ -79,10 +80,13 @@ def _pair(
         return
     shares = merge.weights or (1.0 / len(children),) * len(children)
     merged = Merge(tuple(children), shares, merge.buffers)
+    names = [_name(study, index) for index in range(len(children))]
+    brood = Children(trunk, trunk_noise, children, names, streams[0])
     name = {"network": "merge"} | ({"weights": " ".join(map(str, shares))} if merge.weights else {})
     yield from build.network({**labels, **name, "after_steps": 0}, merged)
     for index, network in enumerate(children):
-        yield from build.network({**labels, "network": _name(study, index), "after_steps": 0}, network)
+        yield from build.network({**labels, "network": names[index], "after_steps": 0}, network)
+    yield from baseline_requests(build, study, labels, brood)
     if merge.after is None or merge.every is None:
         return
     merged_noise = Noise.of(noise.derive(labels["seed"], "merge"))
@@ -91,7 +95,7 @@ def _pair(
         on = build.advance(merged, merged_noise, stop + after, recipe=recipe)
         yield from build.network({**labels, **name, "after_steps": after}, on)
         for index, stream in enumerate(streams if merge.children_go_on else []):
-            more = {**labels, "network": _name(study, index), "after_steps": after}
+            more = {**labels, "network": names[index], "after_steps": after}
             yield from build.network(more, build.advance(children[index], stream or trunk_noise, stop + after))
 
 
@@ -105,12 +109,11 @@ def _parts(study: BranchStudy, seed: int) -> list[Part | None]:
 
 def _after_merge(recipe: Recipe, merge: MergeSpec, step: int) -> Recipe:
     """The recipe of training on from a merge at a step."""
-    optimizer = recipe.optimizer.model_copy(update={"lr": recipe.optimizer.lr * merge.factor})
     schedule = recipe.schedule
     if merge.warmup is not None:
         start = Duration.parse(f"{step}it")
         schedule = schedule.model_copy(update={"warmup": merge.warmup, "warmup_start": start})
-    return recipe.model_copy(update={"optimizer": optimizer, "schedule": schedule})
+    return scaled(recipe, merge.factor).model_copy(update={"schedule": schedule})
 
 
 def _name(study: BranchStudy, index: int) -> str:

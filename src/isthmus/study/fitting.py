@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from isthmus.importance import SCORES
 from isthmus.spec import Duration
 from isthmus.study.model import (
+    Baselines,
     Branch,
     BranchStudy,
     Evaluate,
@@ -21,6 +22,7 @@ from isthmus.study.model import (
 )
 
 __all__ = [
+    "baselines_problems",
     "branch_problems",
     "merge_problems",
     "pretrain_problems",
@@ -53,6 +55,7 @@ def _family(study: Study, per_epoch: int | None) -> list[str]:
             *branch_problems(study.branch, per_epoch, augmented=augmented),
             *(merge_problems(study.merge, study.branch, per_epoch) if study.merge else ()),
             *_two_warmups(study, per_epoch),
+            *(baselines_problems(study.baselines, study.merge, study.branch, per_epoch) if study.baselines else ()),
         ]
     return list(to_problems(study.train, per_epoch)) if isinstance(study, InitToFinalStudy) else []
 
@@ -101,6 +104,29 @@ def merge_problems(merge: MergeSpec, branch: Branch, per_epoch: int | None) -> I
             if at.steps(per_epoch) not in known:
                 told = ", ".join(str(s) for s in branch.lengths) or f"multiples of {branch.every}"
                 yield f"{path}: expected an s after which children are looked at ({told}), found {at}."
+
+
+def baselines_problems(
+    baselines: Baselines, merge: MergeSpec | None, branch: Branch, per_epoch: int | None
+) -> Iterator[str]:
+    """Baselines without a merge, averages of no checkpoint on the way, a network that goes on beside nothing."""
+    if merge is None:
+        yield "baselines: expected [merge] beside it, which they are compared with, found none."
+        return
+    ema, longer = baselines.ema, baselines.longer
+    if ema is not None:
+        yield from _too_short([("baselines.ema.every", ema.every)], per_epoch)
+        lengths = merge.at or branch.lengths or ((branch.every,) if branch.every else ())
+        for s in lengths:
+            if not _reaches(s, ema.every, per_epoch, unknown=True):
+                yield f"baselines.ema.every: expected at most the s of a merge, {s}, found {ema.every}."
+                break
+    if longer is not None:
+        whole = [Duration(s.amount * branch.children, s.unit) for s in branch.lengths]
+        whole += [Duration(branch.to.amount * branch.children, branch.to.unit)] if branch.to else []
+        yield from _too_long([("baselines.longer", length) for length in whole], per_epoch)
+        if longer.go_on and merge.after is None:
+            yield "baselines.longer.go_on: expected merge.after beside it, as long as which it goes on, found none."
 
 
 def _two_warmups(study: BranchStudy, per_epoch: int | None) -> Iterator[str]:

@@ -1,8 +1,8 @@
 """What a study is written in: two families of experiment, validated, in TOML or in Python.
 
 *branch*: a trunk, children that leave it at k and train for s on their own noise, their line, their merge,
-training on from it. *init-to-final*: a network trained, then the lines from initial to final weights and on
-to a fresh initialisation, whole and block by block.
+training on from it, and beside it what an equal cost of training gives. *init-to-final*: a network trained, then
+the lines from initial to final weights and on to a fresh initialisation, whole and block by block.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 from isthmus.nodes import NormSpec, Part
 from isthmus.recipe import Buffers, Recipe, Until
 from isthmus.spec import Duration, DurationField, Spec
+from isthmus.study.baselines import Baselines
 from isthmus.study.sections import ChooseSpec, Finite, Positive, ScoresSpec, distinct, part, points, rising
 from isthmus.study.start import Pretrain, Start
 
 __all__ = [
+    "Baselines",
     "Branch",
     "BranchStudy",
     "ChooseSpec",
@@ -302,8 +304,9 @@ class BranchStudy(Study):
     family: Literal["branch"] = "branch"
     branch: Branch
     merge: MergeSpec | None = None
+    baselines: Baselines | None = None
 
-    OWN: ClassVar[tuple[str, ...]] = ("branch", "merge")
+    OWN: ClassVar[tuple[str, ...]] = ("branch", "merge", "baselines")
 
 
 class InitToFinalStudy(Study):

@@ -238,7 +238,7 @@ def _further(cls: type[Study], content: Mapping[str, Any], error: ValidationErro
     """What else is wrong with a study whose form is: each section is read without the fields that are refused."""
     refused = {tuple(written(problem["loc"])) for problem in error.errors()}
     rest = _without(content, refused)
-    names = ("model", "data", "recipe", "branch", "merge", "start", "evaluate")
+    names = ("model", "data", "recipe", "branch", "merge", "baselines", "start", "evaluate")
     sections = {name: _section(cls, name, rest.get(name)) for name in names}
     problems, data = section_problems(sections["model"], sections["data"])
     recipe, branch, merge = sections["recipe"], sections["branch"], sections["merge"]
@@ -247,6 +247,8 @@ def _further(cls: type[Study], content: Mapping[str, Any], error: ValidationErro
         problems += fitting.branch_problems(branch, per_epoch)
     if branch is not None and merge is not None:
         problems += fitting.merge_problems(merge, branch, per_epoch)
+        if sections["baselines"] is not None:
+            problems += fitting.baselines_problems(sections["baselines"], merge, branch, per_epoch)
     if sections["evaluate"] is not None and sections["evaluate"].scores:
         problems += fitting.scores_problems(sections["evaluate"].scores, per_epoch)
     start, evaluate = sections["start"], sections["evaluate"] or Evaluate()

@@ -162,11 +162,9 @@ class Builder:
         """The measurements of a path on every part of the data; with the distance of its ends, of ``blocks`` too."""
         evaluate = self.study.evaluate
         apart = Distance(path.ends[0], path.ends[-1], blocks) if distance else None
-        parts, points = (evaluate.parts, evaluate.points)
-        if path.form == "point":
-            parts, points = (evaluate.network_parts, (0.0,))
+        parts = evaluate.network_parts if path.still else evaluate.parts
         for part in (*parts, *self.scored):
-            measure = self.measure(path, part, points)
+            measure = self.measure(path, part, (0.0,) if path.still else evaluate.points)
             yield Request(table, {**labels, "split": str(part)}, measure, apart)
 
     def network(self, labels: Mapping[str, Any], state: State) -> Iterator[Request]:

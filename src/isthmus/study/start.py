@@ -42,7 +42,8 @@ class Start(Spec):
     ``pretrain`` is a :class:`Pretrain`.
 
     ``at`` is a point on the line from the initial weights (0) to those weights (1, the default): a number, or "top",
-    where the loss is highest, ``offset`` grid points after it (before it, if negative). The top is looked for on
+    where the loss is highest, ``offset`` grid points after it (before it, if negative); with ``clip`` one that leads
+    off the line stops at its end, while otherwise the run of that seed fails. The top is looked for on
     ``alphas`` points (by default those of ``[evaluate]``), on the first part of the data that ``[evaluate]`` names
     (of the data of the pre-training), with the normalisation statistics of ``[evaluate]``. For a file the initial
     weights are those of the seed.
@@ -61,6 +62,7 @@ class Start(Spec):
     pretrain: Pretrain | None = None
     at: Share | Literal["top"] = 1.0
     offset: int = 0
+    clip: bool = False
     alphas: Annotated[int, Field(ge=2)] | tuple[Finite, ...] | None = None
     new: tuple[str, ...] | None = None
     only: tuple[str, ...] | None = None
@@ -87,6 +89,8 @@ class Start(Spec):
             raise ValueError("expected at most one of new and only, found both")
         if self.at != "top" and (self.offset or self.alphas is not None):
             raise ValueError(f'expected at = "top" beside offset and alphas, found at = {self.at:g}')
+        if self.clip and not self.offset:
+            raise ValueError("expected an offset beside clip, found none")
         if self.fill == "initial" and self.pretrain is None:
             raise ValueError('expected fill = "fresh" with a file, whose initial weights are unknown, found "initial"')
         if self.fill == "initial" and not self.blocks:

@@ -128,7 +128,8 @@ class Starting:
             evaluate.precision,
             evaluate.batch_size,
         )
-        return Choose(measure, "top", {"offset": start.offset} if start.offset else {})
+        clipped = {"clip": True} if start.clip else {}
+        return Choose(measure, "top", {"offset": start.offset, **clipped} if start.offset else {})
 
     def _filling(self, seed: int, initial: State) -> State:
         """The network that what is not taken comes from."""

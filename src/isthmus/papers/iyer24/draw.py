@@ -21,6 +21,7 @@ __all__ = [
     "MERGE",
     "TRUNK",
     "after_merge",
+    "along",
     "by_seed",
     "course",
     "drops",
@@ -33,6 +34,7 @@ __all__ = [
     "percent",
     "seeded",
     "shared",
+    "there",
     "time",
     "together",
 ]
@@ -54,6 +56,11 @@ def measured(tables: Tables, name: str, variant: str | None = None, **where: Any
     found = tables.get(name, _EMPTY)
     own = {} if variant is None else {"variant": variant}
     return found.where(**{key: value for key, value in (own | where).items() if key in found.columns})
+
+
+def there(tables: Tables, variants: Sequence[str]) -> list[str]:
+    """Those of the variants of which anything was measured, or else the first of them."""
+    return [name for name in variants if _seeds(tables, name)] or list(variants[:1])
 
 
 def note(tables: Tables, variants: Sequence[str], *sentences: str) -> str:
@@ -146,14 +153,18 @@ def _of_alpha(axes: Axes, tables: Tables, variant: str, k: str, split: str) -> N
     every = lengths(lines)
     ss = [every[round(index)] for index in np.linspace(0, len(every) - 1, min(len(every), _SHOWN))]
     for s, colour in zip(ss, plots.sequential(len(ss)), strict=True):
-        own = lines.where(s=s)
-        ends = seeded((row for row in own if row["alpha"] in (0.0, 1.0)), lambda row: 0.0, percent)[1]
-        at, values = seeded(own, lambda row: float(row["alpha"]), percent)
-        if len(ends) == len(values):
-            by_seed(axes, (at, values - ends), {"color": colour, "label": f"s = {s}", "marker": "."})
+        along(axes, lines.where(s=s), {"color": colour, "label": f"s = {s}", "marker": "."})
     plots.threshold(axes, 0.0)
     axes.set_xticks([0, 0.5, 1], labels=["0", "0.5", "1"])
     plots.label(axes, "Along the line", "alpha (0, 1: the copies)", "gain (points)")
+
+
+def along(axes: Axes, lines: Table, style: Mapping[str, Any]) -> None:
+    """The gain at each alpha of the lines of one k and s: accuracy minus the mean of the ends."""
+    ends = seeded((row for row in lines if row["alpha"] in (0.0, 1.0)), lambda row: 0.0, percent)[1]
+    at, values = seeded(lines, lambda row: float(row["alpha"]), percent)
+    if len(ends) == len(values):
+        by_seed(axes, (at, values - ends), style)
 
 
 def figure_of_gains(
@@ -167,6 +178,7 @@ def figure_of_gains(
     trunk: str | None = None,
 ) -> list[Path]:
     """A row of panels a variant and k: accuracy against epochs, the gain along the line."""
+    variants = there(tables, variants)
     places = [(variant, k) for variant in variants for k in shared(tables, variant)] or [(variants[0], "none")]
     said = "Gain: accuracy minus the mean of the two copies."
     figure, panels = plots.canvas(

@@ -20,6 +20,7 @@ from isthmus.papers.iyer24.draw import (
     percent,
     seeded,
     shared,
+    there,
     time,
 )
 from isthmus.tables import Table
@@ -37,6 +38,7 @@ def figure_of_ks(
     name: str, title: str, variants: Sequence[str], tables: Tables, folder: Path, *, split: str = "test"
 ) -> list[Path]:
     """Accuracy against epochs, a panel a variant and k, an alpha a colour; then the gain, a k a colour."""
+    variants = there(tables, variants)
     places = [(variant, k) for variant in variants for k in shared(tables, variant)]
     alphas = interior(measured(tables, "lines", split=split), _MOST)
     colours = dict(zip(alphas, plots.sequential(len(alphas)), strict=True))
@@ -93,6 +95,7 @@ def figure_of_merges(
 ) -> list[Path]:
     """Accuracy around each merge, a row a variant and k, a column an s; then how large each gain is."""
     files: list[Path] = []
+    variants = there(tables, variants)
     for variant in variants:
         rows = measured(tables, "networks", variant, split=split, network="merge")
         ks, ss = shared(tables, variant, rows), lengths(rows)
@@ -109,8 +112,9 @@ def figure_of_merges(
             k, s = ks[index // len(ss)], ss[index % len(ss)]
             around(axes, tables, variant, k, s, split)
             first, last = index % len(ss) == 0, index // len(ss) == len(ks) - 1
+            what = f"{split} accuracy (%)" if len(ss) == 1 else f"{split} (%)"
             heading = _titled(variants, variant, f"k = {k}, s = {s}") if len(ss) == 1 else f"k = {k}, s = {s}"
-            plots.label(axes, heading, "epochs after the merge" if last else "", f"{split} (%)" if first else "")
+            plots.label(axes, heading, "epochs after the merge" if last else "", what if first else "")
         plots.legend(panels[0])
         suffix = f"-{variants.index(variant) + 1}" if len(variants) > 1 else ""
         files += plots.save(figure, folder / f"{name}{suffix}")
@@ -138,7 +142,9 @@ def _since(here: float) -> Callable[[Any], float]:
 
 
 def _sizes(name: str, title: str, variants: Sequence[str], tables: Tables, folder: Path, split: str) -> list[Path]:
-    figure, panels = plots.canvas(1, len(variants), title=title, note=note(tables, variants, _GAIN), panel=(2.9, 2.2))
+    figure, panels = plots.canvas(
+        1, len(variants), title=title, note=note(tables, variants, _GAIN), panel=(2.9, 2.2), shared=len(variants)
+    )
     for axes, variant in zip(panels, variants, strict=True):
         gains: Table = measured(tables, "gains", variant, split=split)
         ks = shared(tables, variant)
@@ -147,6 +153,7 @@ def _sizes(name: str, title: str, variants: Sequence[str], tables: Tables, folde
             own = gains.where(k=k)
             by_seed(axes, seeded(own, lambda row: float(row["s_epochs"]), lambda row: float(row["gain"])), style)
         plots.threshold(axes, 0.0)
-        plots.label(axes, variant if len(variants) > 1 else "", "s: epochs apart", "gain (points)")
+        y = "gain (points)" if axes is panels[0] else ""
+        plots.label(axes, variant if len(variants) > 1 else "", "s: epochs apart", y)
         plots.legend(axes)
     return plots.save(figure, folder / name)

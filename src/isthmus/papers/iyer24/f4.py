@@ -66,9 +66,9 @@ CLAIMS = (
 
 def figures(tables: Tables, folder: Path) -> list[Path]:
     """F4: accuracy after the merge, a warm-up a colour; the gain along the line."""
-    names = [name for name in (PLAIN, *map(warm, STEPS)) if len(draw.measured(tables, "networks", name))]
+    names = draw.there(tables, (PLAIN, *map(warm, STEPS)))
     figure, panels = plots.canvas(
-        1, 2, title="Warm-ups after the merge", note=draw.note(tables, names or [PLAIN]), panel=(3.3, 2.3)
+        1, 2, title="Warm-ups after the merge", note=draw.note(tables, names), panel=(3.3, 2.3)
     )
     draw.after_merge(panels[0], tables, names)
     plots.legend(panels[0])

@@ -35,6 +35,7 @@ __all__ = [
     "lost",
     "lost_in_an_epoch",
     "over",
+    "regained",
     "rise_with_k",
     "smallest",
     "spread",
@@ -85,7 +86,7 @@ def cells(tables: Tables, variant: str, split: str = "test") -> list[Cell]:
         (row,) = gains.where(k=k, s=s).rows or [None]
         if row is None or "merge" not in series:
             raise BadInput(f"k = {k}, s = {s}: there is no line between the copies, or no merge")
-        children = tuple(own for name, own in series.items() if name != "merge")
+        children = tuple(own for name, own in series.items() if name.startswith("child"))
         found.append(Cell(k, s, row["gain"], row["better"], series["merge"], children))
     if not found:
         raise BadInput(f"nothing was merged in {variant!r}")
@@ -169,6 +170,14 @@ def lost_in_an_epoch(cell: Cell) -> float:
 def epoch_against_gain(cell: Cell) -> float:
     """That minus .3 of the gain."""
     return lost_in_an_epoch(cell) - 0.3 * cell.gain
+
+
+def regained(cell: Cell) -> float:
+    """The mean of the last five evaluations minus the accuracy one epoch after the merge."""
+    later = cell.peak - lost_in_an_epoch(cell)
+    if len(cell.merge) < 7:
+        raise BadInput(f"k = {cell.k}, s = {cell.s}: the merge was not looked at five times after the first epoch")
+    return float(np.mean([accuracy for _, accuracy in cell.merge[-5:]]) - later)
 
 
 # --- of pairs -------------------------------------------------------------------------------------------------

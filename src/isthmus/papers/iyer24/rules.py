@@ -21,6 +21,7 @@ __all__ = [
     "same",
     "seeds_of",
     "size",
+    "smaller",
     "training_on",
 ]
 
@@ -178,6 +179,33 @@ def late(variant: str, source: str, scales: tuple[str, ...] = BOTH) -> Claim:
         why="within a point counts as equal",
         values=seeds_of((variant,), q.late_gain(variant)),
         scales=scales,
+    )
+
+
+def smaller(batch: str, layer: str, source: str) -> tuple[Claim, ...]:
+    """Layer normalisation: a gain at k = s = 5 as well, and a smaller one than with batch normalisation."""
+    of_layer, of_batch = (q.gain_at(name, "5ep", ["5ep"]) for name in (layer, batch))
+    return (
+        Claim(
+            id="gain",
+            text="Copies with layer normalisation gain by merging as well.",
+            source=source,
+            statistic=f"{_G0}, with layer normalisation, k = s = 5 epochs (points)",
+            side=">=",
+            threshold=0.0,
+            why="the claim is about the sign",
+            values=seeds_of((layer,), of_layer),
+        ),
+        Claim(
+            id="smaller-gain",
+            text="They gain less than with batch normalisation.",
+            source=source,
+            statistic="G0 with batch normalisation minus G0 with layer normalisation, k = s = 5 epochs (points)",
+            side=">=",
+            threshold=0.0,
+            why="the claim is about the direction",
+            values=seeds_of((batch, layer), q.difference(of_batch, of_layer)),
+        ),
     )
 
 

@@ -30,9 +30,10 @@ TITLES |= {f"stage{index}": f"Block {index}" for index in range(1, 5)}
 
 _WAYS = {"initial->final": "0: initial, 1: final", "fresh->final": "0: fresh, 1: final"}
 _WAYS |= {"final->fresh": "0: final, 1: fresh", "initial->fresh": "0: initial, 1: fresh"}
-_STARTS = {"initial": "their initial weights", "fresh": "fresh initial weights", "final": "the final weights"}
+_STARTS = {"initial": "initial", "fresh": "fresh initial", "final": "final"}
 _ENDS = {"initial->final": "i to f", "fresh->final": "i' to f", "initial->fresh": "i to i'"}
 _COLUMNS = 5
+_NARROWEST = 2.0  # points of accuracy: less than that apart is to look like little
 
 
 @dataclass(frozen=True)
@@ -114,10 +115,10 @@ def along(look: Look, tables: Tables, route: str = MAIN, metric: Metric = "loss"
 def routes(name: str, title: str, tables: Tables, folder: Path) -> list[Path]:
     """A panel a variant with the loss of the whole network along every route, a colour each; the files written."""
     points = tables["curves"].where(block="all")
-    shown = list(dict.fromkeys(tables["paths"]["variant"]))
+    shown = list(dict.fromkeys(points["variant"])) or ["no paths"]
     figure, panels = plots.canvas(
         1,
-        max(1, len(shown)),
+        len(shown),
         title=f"{title}: test loss between initial (i), final (f) and fresh initial (i') weights",
         note=_note(tables, None, "loss", shown),
     )
@@ -135,7 +136,7 @@ def routes(name: str, title: str, tables: Tables, folder: Path) -> list[Path]:
 
 def _route(route: str) -> str:
     first, _, second = route.partition("->")
-    return f"{_STARTS[first]} to {_STARTS[second]}"
+    return f"{_STARTS[first]} to {_STARTS[second]} weights"
 
 
 def _note(tables: Tables, route: str | None, metric: Metric, shown: Sequence[str]) -> str:
@@ -152,7 +153,7 @@ def _note(tables: Tables, route: str | None, metric: Metric, shown: Sequence[str
         found += ["A block moves alone while the others stay at the final weights."] * (set(rows["block"]) != {"all"})
         found += ["Dotted: loss at the start of the path of the whole network."] * (metric == "loss")
     found += ["Dashed: ln of the number of classes."] * (metric == "loss")
-    found += ["Accuracy: points are seeds, the bar is their mean."] * (route is not None)
+    found += ["Accuracy: points are seeds; the bar and the number are their mean."] * (route is not None)
     return " ".join(found + [f"norm_stats: {norm}."] * (norm not in ("", "none")))
 
 
@@ -202,10 +203,13 @@ def _accuracies(axes: Axes, tables: Tables, look: Look, colours: Mapping[str, An
         axes.plot(values, [places[name]] * len(values), ls="none", marker="o", ms=3, alpha=0.55, mew=0, color=colour)
         if len(values):
             axes.plot([values.mean()] * 2, [places[name] - 0.3, places[name] + 0.3], color=colour, lw=1.8)
-        words = look.names.get(name, name) + ("" if len(values) else " (no numbers)")
+        words = look.names.get(name, name) + (f": {values.mean():.1f}" if len(values) else " (no numbers)")
         at = (0.0, places[name] + 0.34)
         across = axes.get_yaxis_transform()
         axes.text(*at, words, transform=across, fontsize=6.5, color=colour, va="bottom", ha="left")
+    middle, span = float(np.mean(axes.get_xlim())), float(np.ptp(axes.get_xlim()))
+    if span < _NARROWEST:
+        axes.set_xlim(middle - _NARROWEST / 2, middle + _NARROWEST / 2)
     axes.set_ylim(-0.6, max(len(colours), 1) - 0.1)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)

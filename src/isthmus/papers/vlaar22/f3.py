@@ -24,7 +24,8 @@ def study(scale: Scale = "paper") -> Study:
     """Without weight decay: the network of which the barrier is, and three that start on it; five seeds.
 
     The top is that of the test loss on 51 points between the initial and the final weights, the other starts lie 5 of
-    50 grid points before and after it. Training is seen half-way as well, where the learning rate falls first.
+    50 grid points before and after it, or at the end of the line where it has not so many, as for a run without a
+    barrier. Training is seen at the first drop of the learning rate as well.
     """
     content = setups.base(scale, "f3")
     content["seeds"] = setups.seeds(scale, small=5, paper=5)
@@ -33,7 +34,8 @@ def study(scale: Scale = "paper") -> Study:
     starts: dict[str, dict[str, Any]] = {SCRATCH: {}}
     for name, offset in OFFSETS.items():
         pretrain = {"to": f"{setups.epochs(scale)}ep"}
-        starts[name] = {"start": {"pretrain": pretrain, "at": "top", "alphas": POINTS, "offset": offset}}
+        aside = {"offset": offset, "clip": True} if offset else {}
+        starts[name] = {"start": {"pretrain": pretrain, "at": "top", "alphas": POINTS, **aside}}
     early = {"train": {"to": setups.drops(scale)[0], "blocks": []}, "evaluate": {"alphas": 2}}
     content["variants"] = starts | {name + EARLY: {**starts[name], **early} for name in (SCRATCH, TOP)}
     return from_mapping(content, where=f"vlaar22 f3 at {scale} scale")

@@ -271,7 +271,9 @@ def labels_at(variant: str, block: str = "all") -> Callable[[Tables], Values]:
     def values(tables: Tables) -> Values:
         rows = tables["paths"].where(variant=variant, path=MAIN, block=block, metric="loss")
         if len(set(rows["seed"])) < 2:
-            return {"all": f"labels of two seeds are needed for {variant}"}
+            return {"all": f"there are no labels of two seeds for {variant}"}
+        if "NaN" in rows["shape"]:
+            return {"all": f"there is no label of a run of {variant} whose loss is not a number"}
         return {"all": float(len(set(rows["shape"])))}
 
     return values

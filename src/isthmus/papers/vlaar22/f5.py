@@ -1,0 +1,174 @@
+"""One block from weights that know random labels by heart, all others initial; figures 5 and A13."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from isthmus.claims import Claim, Tables, per_seed
+from isthmus.papers import Row, Scale
+from isthmus.papers.vlaar22 import draw, setups
+from isthmus.papers.vlaar22 import quantities as q
+from isthmus.papers.vlaar22.rivals import beyond
+from isthmus.papers.vlaar22.tabulate import tabulate
+from isthmus.study import Study, from_mapping
+
+__all__ = ["ROW", "study"]
+
+DECAYS = {"0": 0.0, "1e-4": 1e-4, "5e-4": 5e-4}
+STAGES = (1, 2, 3, 4)
+
+
+def scratch(decay: str) -> str:
+    """The name of the variant from initial weights."""
+    return f"decay {decay}: scratch"
+
+
+def random(decay: str, index: int) -> str:
+    """The name of the variant in which this block comes from random labels."""
+    return f"decay {decay}: block {index}"
+
+
+def study(scale: Scale = "paper") -> Study:
+    """At each weight decay (small scale: 0 and 5e-4) one of the four stages at a time from training on random labels.
+
+    That training is the one of row ``f2b``, without weight decay whatever that of the row is; the other blocks are
+    drawn afresh.
+    """
+    content = setups.base(scale, "f5")
+    variants: dict[str, Any] = {}
+    for name, decay in DECAYS.items():
+        if scale == "paper" or name != "1e-4":
+            own = {"recipe": {"optimizer": {"weight_decay": decay}}}
+            variants[scratch(name)] = own
+            for index in STAGES:
+                start = {"pretrain": setups.random_labels(scale), "only": [f"stage{index}"]}
+                variants[random(name, index)] = {**own, "start": start}
+    return from_mapping(content | {"variants": variants}, where=f"vlaar22 f5 at {scale} scale")
+
+
+def _plateaus(found: Tables) -> float:
+    """How many of the networks with block 1, 2 or 3 from random labels have a plateau, at weight decay 5e-4."""
+    return sum(q.is_shape(random("5e-4", index), "P")(found) for index in STAGES[:3])
+
+
+PAPER = "Vlaar & Frankle 2022, F5 and A13"
+WHOLE = "the path of the whole network"
+
+
+def _early(decay: str) -> Claim:
+    return Claim(
+        id=f"early-block-hurts-at-{decay}",
+        text=f"An early block that knows random labels makes the network less accurate (weight decay {decay}).",
+        source=PAPER,
+        statistic="test accuracy with that one of blocks 1 and 2 from random labels which is the less accurate on"
+        f" average minus that from scratch, at weight decay {decay} (points)",
+        side="<=",
+        threshold=-0.3,
+        why="a third of a point: more than the spread over seeds",
+        values=beyond(q.accuracy, [random(decay, 1), random(decay, 2)], [scratch(decay)]),
+        published="early blocks hurt",
+    )
+
+
+CLAIMS = (
+    _early("0"),
+    _early("5e-4"),
+    Claim(
+        id="block-4-smallest-rise-at-0",
+        text="Without weight decay the network whose fourth block knows random labels has the smallest barrier.",
+        source=PAPER,
+        statistic=f"rise of the test loss on {WHOLE}: block 4 from random labels minus the one of blocks 1 to 3 with"
+        " the smallest mean, at weight decay 0 (nats)",
+        side="<=",
+        threshold=0.0,
+        why="the smallest of the four; where others have none either, it is still the smallest",
+        values=beyond(q.rise, [random("0", 4)], [random("0", index) for index in STAGES[:3]]),
+        published="block 4 monotone, others with barriers",
+    ),
+    Claim(
+        id="block-4-monotone-at-0",
+        text="... it falls monotonically",
+        source=PAPER,
+        statistic=f"rise of the test loss on {WHOLE}, block 4 from random labels, at weight decay 0 (nats)",
+        side="<=",
+        threshold=0.02,
+        why="less than half of the least rise that is called a barrier",
+        values=per_seed(q.rise(random("0", 4))),
+        published="monotone",
+    ),
+    Claim(
+        id="others-with-barriers-at-0",
+        text="... while those with an earlier block from random labels have barriers.",
+        source=PAPER,
+        statistic=f"rise of the test loss on {WHOLE}, the one of blocks 1 to 3 from random labels with the smallest, at"
+        " weight decay 0 (nats)",
+        side=">=",
+        threshold=0.05,
+        why="the least rise that is called a barrier",
+        values=per_seed(q.smallest(*(q.rise(random("0", index)) for index in STAGES[:3]))),
+        published="barriers",
+    ),
+    Claim(
+        id="block-4-helps",
+        text="A fourth block that knows random labels helps slightly.",
+        source=PAPER,
+        statistic="test accuracy with block 4 from random labels minus that from scratch, weight decay 5e-4 (points)",
+        side=">=",
+        threshold=q.ABOVE,
+        why=q.DIRECTION,
+        values=per_seed(q.gain(random("5e-4", 4), scratch("5e-4"))),
+        published="slightly better",
+    ),
+    Claim(
+        id="block-4-with-barrier-at-5e-4",
+        text="With the base recipe's weight decay it is the network of the fourth block that has a barrier",
+        source=PAPER,
+        statistic=f"rise of the test loss on {WHOLE}, block 4 from random labels, at weight decay 5e-4 (nats)",
+        side=">=",
+        threshold=0.05,
+        why="the least rise that is called a barrier",
+        values=per_seed(q.rise(random("5e-4", 4))),
+        published="barrier",
+    ),
+    Claim(
+        id="others-plateau-at-5e-4",
+        text="... and those of the others have plateaus.",
+        source=PAPER,
+        statistic=f"number of the networks with block 1, 2 or 3 from random labels for which {WHOLE} is labelled P, at"
+        " weight decay 5e-4",
+        side=">=",
+        threshold=2.0,
+        why="two of three are most",
+        values=per_seed(_plateaus),
+        published="plateau",
+    ),
+)
+
+
+def figures(found: Tables, folder: Path) -> list[Path]:
+    """A figure for each weight decay that was run."""
+    files: list[Path] = []
+    for decay in DECAYS:
+        names = {scratch(decay): "scratch"} | {random(decay, index): f"block {index}" for index in STAGES}
+        look = draw.Look(
+            f"One block from random labels, weight decay {decay}",
+            names=names,
+            variants=tuple(names),
+            metrics=("loss", "accuracy"),
+        )
+        if look.shown(found):
+            files += draw.draw(f"F5-decay-{decay}", look, found, folder)
+    return files
+
+
+ROW = Row(
+    name="f5",
+    paper="vlaar22",
+    title="ResNet-18 on CIFAR-10: one block from training on random labels, three weight decays (F5, A13)",
+    shows=("F5", "A13"),
+    study=study,
+    tables=tabulate,
+    claims=CLAIMS,
+    figures=figures,
+)

@@ -1,0 +1,141 @@
+"""A study again under other conventions: where normalisation statistics come from, what happens to optimiser buffers.
+
+Published work seldom states them, and a sign may hang on them. What the conventions have in common is computed once,
+as everything is; other normalisation statistics cost evaluation alone, unless something that is trained was chosen by
+a measurement (the top of a barrier, the blocks that show one).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from isthmus.study.checking import built
+from isthmus.study.model import BranchStudy, Evaluate, ModelSpec, Study
+from isthmus.study.overlay import undotted
+from isthmus.study.read import from_mapping, variants
+from isthmus.tables import Table
+
+__all__ = ["Convention", "beside", "conventions", "laid_over_all", "sign"]
+
+NORM_STATS: tuple[str, ...] = get_args(Evaluate.model_fields["norm_stats"].annotation)
+BUFFERS = ("keep", "reset")
+
+
+@dataclass(frozen=True)
+class Convention:
+    """A study under another convention: ``name`` is the one that differs from the study's own."""
+
+    name: str
+    study: Study
+
+
+def laid_over_all(study: Study, changes: Mapping[str, Mapping[str, Any]]) -> Study:
+    """The study with fields of its sections changed, in each of its variants too, whatever they say of them.
+
+    ``changes`` are tables of fields by section (``{"evaluate": {"norm_stats": "init"}}``); a section that the study,
+    or a variant, has not is none of theirs and stays away.
+
+    Raises:
+        BadStudy: the study cannot be so.
+    """
+    content = study.model_dump(exclude_unset=True)
+    content |= _sections(study, changes)
+    if study.variants:
+        own = {name: undotted(changed) for name, changed in study.variants.items()}
+        content["variants"] = {name: own[name] | _sections(one, changes) for name, one in variants(study).items()}
+    return from_mapping(content, where=study.name)
+
+
+def _sections(study: Study, changes: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Whole sections with their changes: each field is given, so that none of another study shows through."""
+    found = {name: getattr(study, name, None) for name in changes}
+    return {name: section.model_dump() | dict(changes[name]) for name, section in found.items() if section is not None}
+
+
+def conventions(study: Study) -> tuple[list[Convention], list[str]]:
+    """The study under every convention that is not its own, and in a sentence each what was left out or costs more.
+
+    ``norm_stats`` are those of :class:`Evaluate`; the optimiser's buffers are kept, or reset, at the branch and at the
+    merge alike. Asking networks for their normalisation layers builds them, which loads torch.
+    """
+    each = list(variants(study).values()) or [study]
+    found: list[Convention] = []
+    told: list[str] = []
+    if _normalised(one.model for one in each):
+        found += [
+            Convention(f"norm_stats {mode}", laid_over_all(study, {"evaluate": {"norm_stats": mode}}))
+            for mode in NORM_STATS
+        ]
+        if any(map(_chooses, each)):
+            told.append(
+                "Blocks or tops of barriers are looked for by the normalisation statistics, so what rests on them is"
+                " trained for each of them."
+            )
+    else:
+        told.append("No network has normalisation layers: norm_stats makes no difference and is left out.")
+    branches = [one for one in each if isinstance(one, BranchStudy)]
+    if branches and any(map(_has_buffers, branches)):
+        for rule in BUFFERS:
+            changes = {"branch": {"buffers": rule}, "merge": {"buffers": rule}}
+            found.append(Convention(f"buffers {rule}", laid_over_all(study, changes)))
+    elif branches:
+        told.append("The optimiser has no buffers: keeping or resetting them makes no difference and is left out.")
+    return [one for one in found if _effective(one.study) != _effective(study)], told
+
+
+def _effective(study: Study) -> dict[str, Any]:
+    """What is run, whatever of it is written out."""
+    each = variants(study) or {"": study}
+    return {name: one.model_dump(exclude={"variants"}) for name, one in each.items()}
+
+
+def _normalised(models: Any) -> bool:
+    from isthmus import normalisation
+
+    distinct: list[ModelSpec] = []
+    for model in models:
+        if model not in distinct:
+            distinct.append(model)
+    return any(normalisation.layers(built(model)[0]) for model in distinct)
+
+
+def _chooses(study: Study) -> bool:
+    by_barrier = any(isinstance(rule.blocks, str) for rule in study.recipe.optimizer.by_block)
+    return by_barrier or (study.start is not None and study.start.at == "top")
+
+
+def _has_buffers(study: Study) -> bool:
+    optimizer = study.recipe.optimizer
+    return optimizer.name != "sgd" or optimizer.momentum > 0
+
+
+_NUMBERS = ("mean", "low", "high", "seeds")
+_SIGNED = ("signed", "signed_mean", "midpoint")
+
+
+def beside(seeds: Mapping[str, Table]) -> Table:
+    """The tables ``seeds`` of a study under several conventions, the first its own, as one.
+
+    A row a convention and row of ``seeds``: mean and interval, the mean by the study's own convention, and for the
+    barriers that have a sign whether the two means have different ones.
+    """
+    first = next(iter(seeds.values()))
+    labels = [name for name in first.columns if name not in _NUMBERS]
+    own = {tuple(row[name] for name in labels): row["mean"] for row in first}
+    rows = []
+    for convention, table in seeds.items():
+        for row in table:
+            default = own.get(tuple(row.get(name) for name in labels))
+            differs = sign(row["mean"]) != sign(default) if row["quantity"] in _SIGNED else None
+            rows.append({"convention": convention, **row, "default_mean": default, "sign_differs": differs})
+    columns: Sequence[str] = ("convention", *labels, *_NUMBERS, "default_mean", "sign_differs")
+    return Table.of(rows, columns)
+
+
+def sign(value: float | None) -> int | None:
+    """-1, 0 or 1; None of what is no number."""
+    if value is None or value != value:
+        return None
+    return (value > 0) - (value < 0)
