@@ -51,9 +51,7 @@ def test_a_line_for_every_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         assert "networks" in line[places[3] : places[4]]
         assert "?" not in line[places[4] :]  # every cost is known
     mnist = lines[[row.name for row in ROWS].index("mnist")]
-    assert (
-        mnist[places[3] : places[4]].strip() == "lenet5 on mnist, k 0ep..7ep, s every 1ep to 10ep in all, 12 networks"
-    )
+    assert mnist[places[3] : places[4]].strip() == "lenet5 on mnist, k 0ep..7ep, s to 10ep, 12 networks"
     assert mnist[places[4] : places[5]].strip() == "mnist (absent)"
     for words in ("never measured", "50 GFLOP/s", "2 cores", "it takes less"):
         assert words in rest
@@ -70,7 +68,7 @@ def test_a_row_with_a_substitute_says_so_where_data_are_absent(tmp_path: Path) -
 
 
 def test_what_is_trained_in_a_few_words() -> None:
-    assert trains(from_mapping(BRANCH)) == "resnet20 on cifar10, k 3ep..700it, s 2ep, 3 variants"
+    assert trains(from_mapping(BRANCH)) == "resnet20 on cifar10, k 700it..3ep, s 2ep, 3 variants"
     assert trains(from_mapping(ONE)) == "mlp on spiral, 60ep, until test accuracy 0.99"
     assert shown(("F2A", "TA3")) == "F2A TA3"
     assert shown(("F1", "F2", "text", "A12", "A13", "A14", "A16")) == "F1 F2 text A12-A14 A16"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -9,8 +10,9 @@ from typing import Any
 
 from isthmus.papers import Row, Scale
 from isthmus.papers.costs import costs, networks, on_h100, seconds
-from isthmus.papers.setup import TRUNK_ALONE, described
+from isthmus.papers.setup import described
 from isthmus.papers.verdicts import latest
+from isthmus.spec import Duration
 from isthmus.speed import H100, Machine
 from isthmus.study import Study
 from isthmus.study.needs import Need, needs
@@ -105,12 +107,18 @@ def _few(values: Iterable[str]) -> str:
 
 
 def _ends(rows: Iterable[Any], name: str) -> str:
-    """The first and the last of the durations of all variants."""
-    texts = [text for text in dict.fromkeys(str(row[name]) for row in rows if row.get(name)) if text != TRUNK_ALONE]
-    if any(not part[:1].isdigit() for text in texts for part in text.split()):
+    """The shortest and the longest of the durations of all variants, or where they end."""
+    texts = {str(row[name]) for row in rows if row.get(name)}
+    found = [Duration.parse(text) for text in re.findall(r"[0-9.]+(?:ep|it)", " ".join(texts))]
+    ordered = sorted(set(found), key=lambda duration: duration.steps(_LIKELY))
+    if not ordered:
         return _few(texts)
-    found = list(dict.fromkeys(part for text in texts for part in text.split()))
-    return found[0] if len(found) == 1 else f"{found[0]}..{found[-1]}"
+    if any(text.endswith("in all") for text in texts):
+        return f"to {ordered[-1]}"
+    return str(ordered[0]) if len(ordered) == 1 else f"{ordered[0]}..{ordered[-1]}"
+
+
+_LIKELY = 390  # steps an epoch, to put epochs and iterations into one order
 
 
 def _networks(count: int) -> str:

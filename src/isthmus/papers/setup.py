@@ -14,9 +14,7 @@ from isthmus.study import Baselines, BranchStudy, InitToFinalStudy, Results, Sta
 from isthmus.study.requests import Ground
 from isthmus.tables import Table
 
-__all__ = ["TRUNK_ALONE", "blocks", "described", "setup"]
-
-TRUNK_ALONE = "the trunk alone"
+__all__ = ["blocks", "described", "setup"]
 
 
 def setup(results: Results) -> Table:
@@ -161,7 +159,7 @@ def _splits(study: Study) -> list[str]:
 def _branch(study: BranchStudy) -> dict[str, Any]:
     branch, merge = study.branch, study.merge
     if branch.trunk_alone:
-        return {"k": _texts(branch.at), "s": TRUNK_ALONE}
+        return {"k": _texts(branch.at), "s": "the trunk alone"}
     s = _texts(branch.lengths) if branch.lengths else f"every {branch.every} to {branch.to} in all"
     s += ", on disjoint parts of the data" if branch.disjoint else ""
     found: dict[str, Any] = {"k": _texts(branch.at), "s": s, "children": branch.children, "buffers": branch.buffers}
