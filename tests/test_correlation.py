@@ -58,9 +58,9 @@ def test_points_told_three_times_make_no_interval_narrower() -> None:
     """Copies of a point in its cluster say nothing new; taken for points of their own they seem to."""
     x, y = cloud(24)
     once = clustered(x, y, range(24))
-    copies = [[value for value in side for _ in range(3)] for side in (x, y)]
-    thrice = clustered(*copies, [index // 3 for index in range(72)])
-    naive = clustered(*copies, range(72))
+    again_x, again_y = ([value for value in side for _ in range(3)] for side in (x, y))
+    thrice = clustered(again_x, again_y, [index // 3 for index in range(72)])
+    naive = clustered(again_x, again_y, range(72))
     assert (thrice.value, thrice.low, thrice.high) == pytest.approx((once.value, once.low, once.high), abs=1e-12)
     assert thrice.clusters == 24
     assert naive.high - naive.low < 0.75 * (once.high - once.low)
