@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from matplotlib.figure import Figure
-from vlaar22_interventions import VGG, Net, needs_data, numbers, small, spoilt, tables, verdicts, without
+from vlaar22_interventions import VGG, Net, numbers, small, spoilt, tables, verdicts, without
 
 from isthmus import models, papers
 from isthmus.claims import judge
@@ -91,8 +91,6 @@ def test_vgg11_as_it_is_plain_and_narrowed(scale: papers.Scale) -> None:
         assert (one.train.blocks, str(one.train.to)) == ("all", "30ep" if at_small else "100ep")
 
 
-@needs_data
-@pytest.mark.data
 def test_the_whole_network_is_that_of_table_2() -> None:
     own = small("a19").variants["VGG-11"]
     other = small("f9").variants["vgg11: base"]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from matplotlib.figure import Figure
-from vlaar22_interventions import RESNET, VGG, Net, needs_data, numbers, small, spoilt, tables, verdicts, without
+from vlaar22_interventions import RESNET, VGG, Net, numbers, small, spoilt, tables, verdicts, without
 
 from isthmus import datasets, papers
 from isthmus.claims import judge
@@ -81,11 +81,9 @@ def test_the_published_numbers() -> None:
     assert {what: tuple(f9.PUBLISHED[n, what][0] for n in networks.NETWORKS) for what in T2} == T2
 
 
-@needs_data
-@pytest.mark.data
 def test_the_base_set_up_is_trained_once_for_all_rows() -> None:
     own = small("f9").variants
-    base = small("f1b")
+    base = small("f1b").variants["with max-pool"]
     assert {node.key for node in base.targets} <= {node.key for node in own["resnet18: base"].targets}
     # one choice beside the paths: it looks at blocks of the base run, which is not trained again for it
     chosen = own["resnet18: 0.01 on chosen B"].chosen

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 from matplotlib.figure import Figure
-from vlaar22_interventions import DATA, Net, expanded, needs_data, numbers, small, spoilt, tables, verdicts, without
+from vlaar22_interventions import Net, numbers, small, spoilt, tables, verdicts, without
 
 from isthmus import papers
 from isthmus.claims import judge
-from isthmus.errors import BadInput, BadStudy
 from isthmus.papers.vlaar22 import bars, f4, rivals
 from isthmus.papers.vlaar22 import quantities as q
 from isthmus.study import InitToFinalStudy, Start, Study, variants
+from isthmus.study.needs import needs
 from isthmus.study.requests import Expansion
 
 F4, F5 = papers.row("vlaar22", "f4"), papers.row("vlaar22", "f5")
@@ -72,7 +72,7 @@ def test_one_block_new(scale: papers.Scale) -> None:
         else:
             assert begin.new == ("fc", *extra)
             assert begin.pretrain is not None
-            assert begin.pretrain.data == {"name": "tiny_imagenet", "size": 32}
+            assert begin.pretrain.data == {"name": "tiny_imagenet", "size": 32, "classes": 20}
             assert begin.pretrain.recipe["optimizer"] == {"lr": 0.1}
     assert F4.substitute is not None
     other = start(parts(F4.substitute(scale))["P, block 2 new"])
@@ -88,8 +88,6 @@ def trained_states(one: Expansion, seeds: int) -> set[str]:
     }
 
 
-@needs_data
-@pytest.mark.data
 def test_what_other_rows_train_is_not_trained_again() -> None:
     own = small("f4").variants
     tuned = small("f2a").variants
@@ -108,15 +106,17 @@ def test_what_other_rows_train_is_not_trained_again() -> None:
     assert trained_states(random["decay 5e-4: scratch"], 3) <= trained_states(own["scratch"], 3)
 
 
-@needs_data
-@pytest.mark.data
-def test_without_the_files_of_weights_the_sentence_names_them() -> None:
-    if DATA.joinpath("weights").exists():
-        pytest.skip("there are weights at hand")
-    with pytest.raises((BadStudy, BadInput), match=r"no file of weights weights/resnet18\.pth"):
-        expanded(F4.study("paper"))
+def test_the_published_study_lacks_the_weights_of_imagenet_where_they_are_not(tmp_path: Path) -> None:
+    def lacking() -> set[str]:
+        return {need.lacking for need in needs(F4.study("paper"), tmp_path) if need.there is None}
+
+    assert lacking() == {"file weights/resnet18.pth below the data folder", CIFAR10}
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights/resnet18.pth").touch()
+    assert lacking() == {CIFAR10}
 
 
+CIFAR10 = "data set cifar10 (isthmus data fetch cifar10)"
 SLIDES = {1: 91.79, 2: 91.83, 3: 92.35, 4: 90.97}
 
 

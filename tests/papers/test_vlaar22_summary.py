@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from scipy import stats
-from vlaar22_interventions import Net, needs_data, numbers, small, spoilt, tables, verdicts
+from vlaar22_interventions import Net, numbers, small, spoilt, tables, verdicts
 
 from isthmus import datasets, models, papers
 from isthmus.claims import judge
@@ -158,8 +158,6 @@ def test_each_stands_against_a_network_that_differs_in_the_change_alone() -> Non
             assert base == "f9 resnet18: base"
 
 
-@needs_data
-@pytest.mark.data
 def test_nothing_is_trained_for_the_summary_that_the_rows_do_not_train() -> None:
     own = small("t1")
     assert {request.labels["seed"] for request in own.requests} == {0, 1, 2}

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import csv
 import functools
-import importlib
 import io
 import math
-import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
-import pytest
 
 from isthmus import curves, papers
 from isthmus.claims import judge
@@ -24,24 +19,14 @@ from isthmus.study import Study, expand
 from isthmus.study.requests import Expansion
 from isthmus.tables import Table
 
-DATA = Path(os.environ.get("ISTHMUS_DATA", ""))
-needs_data = pytest.mark.skipif("ISTHMUS_DATA" not in os.environ, reason="ISTHMUS_DATA is not set")
 ALPHAS = np.linspace(0, 1, 26)
 RESNET = ("stem", "stage1", "stage2", "stage3", "stage4", "stage4.0", "fc")
 VGG = (*(f"conv{index}" for index in range(1, 9)), "fc")
 
 
 def expanded(study: Study) -> Expansion:
-    """A study on the real data, which are read once for all tests."""
-    read = _read()
-    with patch.object(importlib.import_module("isthmus.study.expand"), "_once", lambda root: read):
-        return expand(study, data_root=DATA)
-
-
-@functools.cache
-def _read() -> Any:
-    expanding: Any = importlib.import_module("isthmus.study.expand")  # the package's name for it is the function
-    return expanding._once(DATA)
+    """A study as nodes, on data as they are published."""
+    return expand(study, published="all")
 
 
 @functools.cache
