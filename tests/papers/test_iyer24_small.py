@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,13 @@ TINY: dict[str, Any] = {
 }
 DATA = {"name": "spiral", "train": 190, "test": 70}
 """Five steps an epoch."""
+DIGITS: dict[str, Any] = {"name": "digits", "examples": 190}
+"""The same, of what is learnt within a few of them."""
 
 
-def tiny(name: str, store: Store, **more: Any) -> Results:
+def tiny(name: str, store: Store, data: Mapping[str, Any] = DATA, **more: Any) -> Results:
     content = papers.row("iyer24", name).study("small").model_dump(mode="json", exclude_none=True)
-    content = laid_over(laid_over({**content, "model": {}, "data": {}}, {**TINY, "data": DATA}), more)
+    content = laid_over(laid_over({**content, "model": {}, "data": {}}, {**TINY, "data": data}), more)
     content["recipe"].pop("augment")
     return ran(from_mapping(content), store)
 
@@ -187,7 +189,7 @@ def predicted(squared: dict[int, float], steps: int, factor: float) -> float:
 
 def test_beside(store: Store, tmp_path: Path) -> None:
     row = papers.row("iyer24", "beside")
-    results = tiny("beside", store)
+    results = tiny("beside", store, DIGITS, model={"input_shape": [1, 8, 8], "classes": 10})
     found = row.tables(results)
     assert {name: len(found[name]) for name in ("baselines", "distances", "course")} == {
         "baselines": 3 * 6,
@@ -236,8 +238,8 @@ def test_beside(store: Store, tmp_path: Path) -> None:
                 assert (one["factor"], one["after"], one["children_at"]) == (factor, after / 5, after)
                 assert one["gain"] == pytest.approx(gain, abs=1e-6)
                 start = rows["gain"][0]
-                assert one["measured"] == (pytest.approx(gain / start, abs=1e-4) if start > 0 else None)
-                assert one["predicted"] == pytest.approx(predicted(squared, after, factor), rel=1e-3, abs=1e-4)
+                assert one["measured"] == (pytest.approx(gain / start, rel=2e-3, abs=1e-3) if start > 0 else None)
+                assert one["predicted"] == pytest.approx(predicted(squared, after, factor), rel=0, abs=1e-4)
                 shares[seed, variant, after] = (one["measured"], one["predicted"])
     assert any(measured is not None for measured, _ in shares.values())
 
@@ -250,14 +252,14 @@ def test_beside(store: Store, tmp_path: Path) -> None:
     }
     merge, copy = mean["merge", 10], mean["copy", 5]
     for seed in range(3):
-        wanted = {
+        expected = {
             "ensemble-at-least-as-good": mean["ensemble", 10][seed] - merge[seed],
             "average-along-the-way-gains": mean["ema", 5][seed] - copy[seed] - (merge[seed] - copy[seed]) / 2,
             "longer-at-low-rate-at-least-as-good": mean[low, 10][seed] - merge[seed],
         }
         if shares[seed, "lr .1", 0][0] is not None:
             missed = [measured - told for measured, told in (shares[seed, "lr .1", after] for after in (1, 3, 4, 5))]
-            wanted["course-as-predicted"] = float(np.mean(np.abs(missed)))
-            wanted["low-rate-keeps"] = shares[seed, "lr .01", 5][0]
-        assert {id: own[seed] for id, own in values.items() if seed in own} == pytest.approx(wanted, abs=1e-9)
+            expected["course-as-predicted"] = float(np.mean(np.abs(missed)))
+            expected["low-rate-keeps"] = shares[seed, "lr .01", 5][0]
+        assert {id: own[seed] for id, own in values.items() if seed in own} == pytest.approx(expected, abs=1e-9)
     assert {file.name for file in row.figures(found, tmp_path)} == {"beside.png", "beside.svg"}
