@@ -65,7 +65,7 @@ def merged(at: At) -> float:
     if hard(at):
         return SPLIT[hard(at)][2]
     if at.variant == "lr .01":
-        return child(replace(at, after=0)) + 0.04 - (0.05 if at.after > 20 else 0.0)
+        return child(at) + 0.045 - (0.06 if at.after > 20 else 0.0)
     return child(at) + 0.002
 
 
@@ -74,9 +74,24 @@ def trunk(at: At) -> float:
     return child(at) + (0.01 if at.variant == "dropped late" and at.epoch > 30 else 0.0)
 
 
+def rival(at: At, network: str) -> float:
+    """The ensemble above the merge, a moving average at three quarters of its gain, a longer network above it."""
+    share = {"ensemble": 1.3, "ema": 0.75, "longer": 1.2}[network.partition(" ")[0].strip(",")]
+    return child(replace(at, after=0)) + 0.002 + share * gain(at)
+
+
+def squared(at: At) -> float:
+    """Of copies that first settle along steep directions, then drift apart along flat ones."""
+    return 30 * (1 - math.exp(-6 * at.s)) + (4 + 0.1 * at.seed) * at.s
+
+
 @dataclass(frozen=True)
 class World:
-    """Accuracies as shares; the gain is that half way between the copies. By default all that the paper says holds."""
+    """Accuracies as shares; the gain is that half way between the copies. By default all that the paper says holds.
+
+    Losses are shares of errors. ``squared`` are the squared distances of the copies, ``rival`` the accuracies of what
+    merges are compared with, by name.
+    """
 
     child: Callable[[At], float] = child
     apart: Callable[[At], float] = lambda at: 0.004
@@ -84,6 +99,8 @@ class World:
     bump: Callable[[float], float] = lambda alpha: 4 * alpha * (1 - alpha)
     merged: Callable[[At], float] = merged
     trunk: Callable[[At], float] = trunk
+    squared: Callable[[At], float] = squared
+    rival: Callable[[At, str], float] = rival
 
 
 def _lengths(study: BranchStudy, k: float, per_epoch: int) -> list[float]:
@@ -169,7 +186,7 @@ def _line(study: BranchStudy, labels: dict[str, Any], at: At, world: World) -> I
     error = [1 - accuracy for accuracy in _curve(world, at, alphas)]
     own = {**labels, "pair": "child1-child2"}
     for metric in ("loss", "error"):
-        ends = {"metric": metric, "start": error[0], "end": error[-1]}
+        ends = {"metric": metric, "start": error[0], "end": error[-1], "l2": math.sqrt(world.squared(at))}
         yield "pairs", {**own, **ends, **barriers(alphas, error), "examples": 10_000, "norm_stats": "recompute"}
     for alpha, value in zip(alphas, error, strict=True):
         yield "curves", {**own, "alpha": alpha, "loss": value, "error": value}
@@ -185,15 +202,29 @@ def _merges(
     yield "networks", _network({**labels, "network": "merge", "after_steps": 0}, middle)
     for name, more in copies.items():
         yield "networks", _network({**labels, "network": name, "after_steps": 0}, world.child(at) + more)
+    for name, steps in _rivals(study, labels["s_steps"]):
+        accuracy = world.rival(replace(at, after=steps / per_epoch), name)
+        yield "networks", _network({**labels, "network": name, "after_steps": steps}, accuracy)
     if merge.after is None or merge.every is None:
         return
     for index in range(1, round(float(merge.after.amount / merge.every.amount)) + 1):
         after = float(merge.every.amount) * index
         later = At(at.variant, at.seed, at.k, at.s, at.split, after)
-        steps = {"after_steps": int(after * per_epoch + 0.5)}
-        yield "networks", _network({**labels, "network": "merge", **steps}, world.merged(later))
+        then = {"after_steps": int(after * per_epoch + 0.5)}
+        yield "networks", _network({**labels, "network": "merge", **then}, world.merged(later))
         for name, more in copies.items() if merge.children_go_on else ():
-            yield "networks", _network({**labels, "network": name, **steps}, world.child(later) + more)
+            yield "networks", _network({**labels, "network": name, **then}, world.child(later) + more)
+
+
+def _rivals(study: BranchStudy, s: int) -> Iterator[tuple[str, int]]:
+    """The names of what the merge of two copies is compared with, and the steps after the merge."""
+    wanted = study.baselines
+    if wanted is not None and wanted.ensemble:
+        yield "ensemble", 0
+    if wanted is not None and wanted.ema is not None:
+        yield from (("ema child1", 0), ("ema child2", 0))
+    for factor in wanted.longer.factor if wanted is not None and wanted.longer is not None else ():
+        yield from ((f"longer, lr x {factor:g}", after) for after in (-s, 0))
 
 
 def verdicts(judged: Table) -> dict[str, str]:

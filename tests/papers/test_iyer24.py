@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from isthmus import papers
+from isthmus.graph import walk
+from isthmus.nodes import Train
 from isthmus.papers.setup import described
 from isthmus.recipe import Recipe
 from isthmus.study import BranchStudy, Study, expand, from_mapping, variants
 from isthmus.study.requests import Expansion
 
-NAMES = ("f1", "f2", "f3", "f4", "f5", "f6", "f7", "f8", "f9", "f10", "f11", "f12", "f13", "f14", "f16", "f18", "text")
+NAMES = ("beside", *(f"f{i}" for i in (*range(1, 15), 16, 18)), "text")
 GRID = "1ep 2ep 5ep 10ep 20ep"
 KS = "0ep 500it 1000it 2000it 5ep 10ep"
 TO_10 = " ".join(f"{s}ep" for s in range(1, 11))
@@ -58,7 +61,14 @@ def _other(network: str, data: str) -> dict[str, dict[str, Any]]:
     return {"k and s": own | MERGES, "early": own | EARLY | ELEVEN, "to the end": own | END | ELEVEN}
 
 
+BESIDE = "ensemble; ema every 0.25ep, half-life 1ep; longer at lr x "
+"""Beyond the paper."""
+
 PAPER: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
+    "beside": {
+        "lr .1": F1 | {"baselines": f"{BESIDE}1 0.1"},
+        "lr .01": AT_10 | {"merged": "at 10ep, then 10ep at lr x 0.1", "baselines": None},
+    },
     "f1": {"copies": F1, "trunk": {"k": TO_10.removesuffix(" 10ep"), "s": "the trunk alone"}},
     "f2": {"early": EARLY | ELEVEN, "to the end": END | ELEVEN},
     "f3": {"copies": {"k": "5ep 10ep 20ep", "s": TO_5, "merged": "at 5ep, then 5ep"}},
@@ -106,7 +116,8 @@ PAPER: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
 
 def test_every_figure_and_table_has_its_row() -> None:
     assert papers.names("iyer24") == NAMES
-    shown = [figure for name in NAMES for figure in papers.row("iyer24", name).shows]
+    assert papers.row("iyer24", "beside").shows == ("beside F1",)  # no figure of the paper's
+    shown = [figure for name in NAMES if name != "beside" for figure in papers.row("iyer24", name).shows]
     assert sorted(shown) == sorted({*(f"F{i}" for i in range(1, 20)), "F3a", "F3b", "T1", "text"})
     for figure in shown:
         assert figure in papers.row("iyer24", figure).shows
@@ -146,6 +157,10 @@ FEW = {
 }
 WAY = "6ep 12ep 14ep 18ep 24ep 30ep 32ep 36ep 40ep"
 SMALL: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
+    "beside": {
+        "lr .1": FIVE | {"baselines": f"{BESIDE}0.1"},
+        "lr .01": LAST | {"merged": "at 5ep, then 1ep at lr x 0.1", "baselines": None},
+    },
     "f1": {"copies": FIVE, "trunk": {"k": "1ep 2ep", "s": "the trunk alone"}},
     "f2": {
         "early": {"k": "0ep 196it 2ep", "s": "1ep 2ep 3ep", "merged": None},
@@ -284,6 +299,61 @@ def test_rows_on_the_set_up_of_f1_train_nothing_twice() -> None:
         assert len(keys(_small(name), "copies") - seen) == 3
     assert keys(_small("f8"), "batch norm") | keys(_small("f10"), "augmented") <= keys(_small("f1"))
     assert keys(_small("f11"), "all of the data") <= keys(_small("f1"))
+
+
+@pytest.mark.data
+def test_what_goes_beyond_the_paper_is_beside_what_the_paper_trains() -> None:
+    """Of the row "beside" nothing is new but its baselines, and of what is trained but one network a seed."""
+    found, f1, f12, stored = _small("beside"), _small("f1"), _small("f12"), expand(from_mapping(FROZEN))
+    assert keys(found, "lr .1") >= keys(f1, "copies") | keys(stored, "base") | keys(f12, "lr .1")
+    assert keys(found, "lr .01") == keys(f12, "lr .01")
+    shorter = {r.labels["s"] for r in stored.variants["lr / 10"].requests if r.measure.key not in keys(f12, "lr .01")}
+    assert shorter == {"1ep", "2ep", "3ep", "4ep"}  # lines that are in lr .1 as well
+    assert keys(found) >= keys(stored, "base", "lr / 10")
+    known = keys(f1) | keys(f12)
+    new = [r for r in found.variants["lr .1"].requests if r.measure.key not in known]
+    told = [(r.labels["seed"], r.labels["network"], r.labels["after_steps"]) for r in new]
+    names = [("ensemble", 0), ("ema child1", 0), ("ema child2", 0), *(("longer, lr x 0.1", at) for at in (-1955, 0))]
+    assert told == [(seed, *name) for seed in (0, 1, 2) for name in names]
+
+
+@pytest.mark.parametrize("scale", ["small", "paper"])
+def test_what_is_trained_beyond_the_paper(scale: papers.Scale) -> None:
+    """Beside what F1 and F12 train one way a seed: from the trunk at k, on the first child's noise, at a low rate.
+
+    At paper scale the longer network at the full rate is the first child gone on.
+    """
+    ways = [_ways(expand(papers.row("iyer24", name).study(scale), published="all")) for name in ("beside", "f1", "f12")]
+    beside, known = ways[0], ways[1] | ways[2]
+    new = [way for way in beside if not any(_on_the_way(way, other) for other in known)]
+    k = 5 if scale == "small" else 10
+    assert [len(way.rates) for way in new] == [2 * k * 391] * 3
+    assert all(set(way.rates) == {0.1 * 0.1} for way in new)
+    children = {way.start for way in known if len(way.rates) >= k * 391}
+    assert {way.start for way in new} <= children
+
+
+@dataclass(frozen=True)
+class Way:
+    """A training: where it starts, on what noise and how (``start``), the rate of each step."""
+
+    start: str
+    rates: tuple[float, ...]
+
+
+def _ways(expansion: Expansion) -> set[Way]:
+    """The longest of those trainings that lie on each other's way."""
+    nodes = [node for node in walk(expansion.targets).values() if isinstance(node, Train)]
+    found: set[Way] = set()
+    for node in sorted(nodes, key=lambda node: -node.stop):
+        way = Way(node.trajectory, tuple(node.rates().tolist()))
+        if not any(_on_the_way(way, other) for other in found):
+            found.add(way)
+    return found
+
+
+def _on_the_way(way: Way, other: Way) -> bool:
+    return way.start == other.start and way.rates == other.rates[: len(way.rates)]
 
 
 @pytest.mark.data

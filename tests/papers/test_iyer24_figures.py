@@ -16,6 +16,7 @@ from isthmus.tables import Table
 
 ROWS = {name: papers.row("iyer24", name) for name in papers.names("iyer24")}
 FILES = {
+    "beside": ["beside"],
     "f2": ["F2", "F2-gain"],
     "f5": ["F5", "F5-changes"],
     "f6": ["F6", "F6-gain"],
@@ -44,7 +45,7 @@ def test_figures_of_the_small_study(name: str, tmp_path: Path, drawn: dict[str, 
         assert "norm_stats: recompute." in figure.texts[1].get_text().replace("\n", " ")
 
 
-@pytest.mark.parametrize("name", ["f2", "f3", "f12"])
+@pytest.mark.parametrize("name", ["f2", "f3", "f12", "beside"])
 def test_figures_of_the_published_study(name: str, tmp_path: Path, drawn: dict[str, Figure]) -> None:
     ROWS[name].figures(tables(ROWS[name], World(), "paper"), tmp_path)
     for figure in drawn.values():
@@ -67,9 +68,10 @@ def test_one_seed_and_missing_tables(name: str, tmp_path: Path, drawn: dict[str,
         sane(figure)
 
 
-@pytest.mark.parametrize("lost", ["gains", "lines", "networks", "table1"])
+@pytest.mark.parametrize("lost", ["gains", "lines", "networks", "table1", "baselines", "distances", "course"])
 def test_a_table_that_is_not_there(lost: str, tmp_path: Path, drawn: dict[str, Figure]) -> None:
-    for name in ("f5", "f12") if lost == "table1" else ("f1", "f4", "f9", "text"):
+    own = {"table1": ("f5", "f12"), "baselines": ("beside",), "distances": ("beside",), "course": ("beside",)}
+    for name in own.get(lost, ("f1", "f4", "f9", "text")):
         found: Mapping[str, Table] = tables(ROWS[name], World(), seeds=2)
         ROWS[name].figures({key: table for key, table in found.items() if key != lost}, tmp_path)
     for figure in drawn.values():

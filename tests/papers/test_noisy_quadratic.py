@@ -125,6 +125,18 @@ def test_panels_of_one_seed_and_of_several(tmp_path: Path) -> None:
         assert len(plots.save(figure, tmp_path / "panels")) == 2
 
 
+def test_what_a_seed_lacks_is_a_gap_in_its_lines() -> None:
+    _, (left, right) = plots.canvas(1, 2, title="Noisy quadratic")
+    table = noisy_quadratic.distances(pairs())
+    noisy_quadratic.draw_distances(left, table.where(lambda row: (row["seed"], row["s_steps"]) != (4, 780)), 390)
+    drawn = dict(zip(S, np.asarray(left.get_lines()[0].get_ydata()), strict=True))
+    square = {s: 1 - DECAY ** (2 * s) for s in S}
+    assert drawn == pytest.approx({s: (4 if s == 780 else 4.5) * square[s] for s in S})
+    gains = noisy_quadratic.gains(pairs(), {1.0: networks(0.995)})
+    noisy_quadratic.draw_gains(right, gains.where(lambda row: (row["seed"], row["after_steps"]) != (3, 0)), 390)
+    assert np.asarray(right.get_lines()[0].get_ydata()) == pytest.approx([0.995**after for after in AFTER])
+
+
 def test_a_real_study_has_what_it_takes(tmp_path: Path) -> None:
     study = branch(
         *(

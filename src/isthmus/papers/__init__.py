@@ -36,7 +36,8 @@ class Row:
         name: how it is called on the command line; unique in its paper.
         paper: the name of the folder that it lies in; of a row of your own whatever its files are to be called by.
         title: one line: what is shown, for which network and data.
-        shows: the figures and tables of the paper that it covers, as the paper numbers them ("F3a", "T1", "text");
+        shows: the figures and tables of the paper that it covers, as the paper numbers them ("F3a", "T1", "text"),
+            or beside which of them stands what goes beyond the paper ("beside F1");
             on the command line each of them stands for the row as well, unless several rows show it.
         study: the study at a scale: "paper" is the published set-up, "small" takes minutes to an hour on two cores.
         tables: from what the study found to the tables that are written, judged and drawn, by name; among them

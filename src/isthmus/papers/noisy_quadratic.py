@@ -150,14 +150,25 @@ def _course(
     return rows
 
 
+_MARKED = 12  # so many markers on a line
+
+
+def _over(table: Table, at: str, value: str, per_epoch: int) -> tuple[list[float], list[list[float]]]:
+    """Times in epochs, and of each seed the values there, NaN where it has none."""
+    steps = sorted(set(table[at]))
+    found = [dict(zip(own[at], own[value], strict=True)) for own in table.groups("seed").values()]
+    values = [[math.nan if own.get(step) is None else own[step] for step in steps] for own in found]
+    return [step / per_epoch for step in steps], values
+
+
 def draw_distances(axes: Axes, table: Table, per_epoch: int) -> None:
     """The squared distances over s, measured and fitted, in a panel."""
-    groups = list(table.groups("seed").values())
-    times = [s / per_epoch for s in groups[0]["s_steps"]]
-    look = {"color": plots.CATEGORICAL[0], "marker": plots.MARKERS[0]}
-    plots.band(axes, times, [group["squared"] for group in groups], label="measured", **look)
-    dashed: dict[str, Any] = {"color": plots.CATEGORICAL[1], "ls": "--"}
-    plots.band(axes, times, [group["fitted"] for group in groups], label="noisy quadratic, fitted", **dashed)
+    looks: dict[str, dict[str, Any]] = {
+        "squared": {"color": plots.CATEGORICAL[0], "marker": plots.MARKERS[0], "label": "measured"},
+        "fitted": {"color": plots.CATEGORICAL[1], "ls": "--", "label": "noisy quadratic, fitted"},
+    }
+    for name, look in looks.items():
+        plots.band(axes, *_over(table, "s_steps", name, per_epoch), **look)
     plots.label(axes, "", "epochs apart (s)", "squared L2 distance")
     plots.legend(axes)
 
@@ -165,14 +176,11 @@ def draw_distances(axes: Axes, table: Table, per_epoch: int) -> None:
 def draw_gains(axes: Axes, table: Table, per_epoch: int) -> None:
     """The gain over time after the merge as a share of that at the merge, measured and predicted, in a panel."""
     for index, ((factor,), own) in enumerate(table.groups("factor").items()):
-        groups = list(own.groups("seed").values())
-        times = [after / per_epoch for after in groups[0]["after_steps"]]
         colour, marker = plots.CATEGORICAL[index], plots.MARKERS[index]
-        measured = [[math.nan if value is None else value for value in group["measured"]] for group in groups]
-        name = f"lr x {factor:g}"
-        plots.band(axes, times, measured, color=colour, marker=marker, label=f"{name}, measured")
-        predicted = [group["predicted"] for group in groups]
-        plots.band(axes, times, predicted, color=colour, ls="--", label=f"{name}, predicted")
+        for name, look in (("measured", {"marker": marker}), ("predicted", {"ls": "--"})):
+            found = _over(own, "after_steps", name, per_epoch)
+            every = -(-len(found[0]) // _MARKED)
+            plots.band(axes, *found, color=colour, label=f"lr x {factor:g}, {name}", markevery=every, **look)
     plots.threshold(axes, 0.0)
     plots.label(axes, "", "epochs after the merge", "gain / gain at the merge")
     plots.legend(axes)
