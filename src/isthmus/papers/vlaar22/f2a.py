@@ -26,7 +26,7 @@ def fine_tuning(scale: Scale) -> dict[str, Any]:
 
 
 def pretraining(scale: Scale) -> dict[str, Any]:
-    """A ``pretrain`` on 20 classes of Tiny ImageNet at the size of CIFAR's pictures, by the base recipe and as long as it."""
+    """A ``pretrain`` on 20 classes of Tiny ImageNet at the size of CIFAR's pictures, by the base recipe."""
     return {
         "to": f"{setups.epochs(scale)}ep",
         "data": {"name": "tiny_imagenet", "size": 32, "classes": 20},
