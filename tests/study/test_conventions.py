@@ -51,7 +51,7 @@ def test_what_makes_no_difference_is_left_out_and_told() -> None:
     found, told = conventions(branch("recipe.optimizer.momentum=0"))
     assert found == []
     assert told == [
-        "No network has normalisation layers: norm_stats makes no difference and is left out.",
+        "No network has running statistics: norm_stats makes no difference and is left out.",
         "The optimiser has no buffers: keeping or resetting them makes no difference and is left out.",
     ]
     assert names(conventions(branch())[0]) == ["buffers keep"]

@@ -113,7 +113,7 @@ def gains(
         for (seed,), found in own.groups("seed").items():
             if seed not in fits:
                 raise BadInput(f"Seed {seed}: expected distances of its children, found none in the table pairs.")
-            siblings = _children(found) | {}
+            siblings = _children(found)
             if 1.0 in networks:
                 siblings = _children(networks[1.0].where(split=split, seed=seed)) | siblings
             rows += _course(seed, factor, found.where(network="merge"), siblings, fits[seed][0], s, children)

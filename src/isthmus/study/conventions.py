@@ -7,7 +7,7 @@ a measurement (the top of a barrier, the blocks that show one).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -58,7 +58,7 @@ def conventions(study: Study) -> tuple[list[Convention], list[str]]:
     """The study under every convention that is not its own, and in a sentence each what was left out or costs more.
 
     ``norm_stats`` are those of :class:`Evaluate`; the optimiser's buffers are kept, or reset, at the branch and at the
-    merge alike. Asking networks for their normalisation layers builds them, which loads torch.
+    merge alike. Asking networks whether they have running statistics builds them, which loads torch.
     """
     each = list(variants(study).values()) or [study]
     found: list[Convention] = []
@@ -74,7 +74,7 @@ def conventions(study: Study) -> tuple[list[Convention], list[str]]:
                 " trained for each of them."
             )
     else:
-        told.append("No network has normalisation layers: norm_stats makes no difference and is left out.")
+        told.append("No network has running statistics: norm_stats makes no difference and is left out.")
     branches = [one for one in each if isinstance(one, BranchStudy)]
     if branches and any(map(_has_buffers, branches)):
         for rule in BUFFERS:
@@ -91,7 +91,8 @@ def _effective(study: Study) -> dict[str, Any]:
     return {name: one.model_dump(exclude={"variants"}) for name, one in each.items()}
 
 
-def _normalised(models: Any) -> bool:
+def _normalised(models: Iterable[ModelSpec]) -> bool:
+    """Whether any of the models keeps running statistics."""
     from isthmus import normalisation
 
     distinct: list[ModelSpec] = []
