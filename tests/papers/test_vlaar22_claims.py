@@ -191,8 +191,8 @@ WORLDS: dict[tuple[str, str], tuple[dict[str, Any], float, set[str]]] = {
         set(),
     ),
     ("f1a", "spiral-barrier"): (
-        {"curves": {("spiral", "all", MAIN): among(slope(LN2, 0.01), barrier(0.09, LN2, 0.01))}},
-        0.09,
+        {"curves": {("spiral", "all", MAIN): among(slope(LN2, 0.01), barrier(0.06, LN2, 0.01))}},
+        0.06,
         set(),
     ),
     ("f1a", "spiral-barrier-higher-from-elsewhere"): (
