@@ -31,8 +31,9 @@ _WITHIN = 1e-9  # times are whole steps as numbers of epochs
 def study(scale: Scale = "paper") -> Study:
     """F1's copies and merge, what they are compared with, and F12's merge at a tenth of the learning rate.
 
-    Nothing that F1 and F12 train is trained again. New are the network that is trained as long as both copies (at a
-    tenth of the rate; at paper scale at the full rate too) and, for the moving averages, the copies on their way.
+    The networks of F1 and F12 are these as well. New is the one that is trained as long as both copies, at a tenth of
+    the rate (at full rate, as at paper scale too, it is F1's first copy gone on). Moving averages need the copies on
+    their way, every quarter of an epoch: a store that has F1 alone kept none of these, and they are trained again.
     """
     beside = {
         "ensemble": True,
