@@ -521,7 +521,11 @@ def test_a_row_on_substitute_data(
     assert "substitute data)" in listed
     dry = isthmus("reproduce", "shapira23", "mnist", *SHORT, "--data", "data", "--dry-run")
     assert "takes its place" in dry.err
-    assert "data          mnist" in dry.out
+    published, own = dry.out.split("What takes its place here:")
+    assert "data          cifar100" in published
+    assert "Not at hand: data set cifar100" in published
+    assert "data          mnist" in own
+    assert own.count("Claims that will be judged:") == 1
     nothing = isthmus("reproduce", "shapira23", "mnist", "--data", "nowhere")
     refused(nothing, "needs data set cifar100 (isthmus data fetch cifar100)", "put it below nowhere")
 

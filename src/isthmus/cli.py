@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from isthmus.papers import Row
     from isthmus.store import Store
     from isthmus.study import Results, Study
+    from isthmus.study.expand import Published
     from isthmus.study.requests import Expansion
 
 __all__ = ["app", "main"]
@@ -199,7 +200,14 @@ def _reproduce(row: Row, scale: Literal["small", "paper"], options: Options, *, 
     if found.sentence:
         print(f"isthmus: {found.sentence}", file=sys.stderr)
     if options.dry_run:
-        _explain_row(row, scale, found.study, options)
+        print(f"{row.paper} {row.name}, {scale} scale: {row.title}\n")
+        _explain_row(found.own, scale, options)
+        if found.used:
+            print("What takes its place here:\n")
+            _explain_row(found.study, scale, options)
+        print("Claims that will be judged:")
+        for one in row.claims_at(scale):
+            print(f"  {one.id}: {one.statistic}: {one.rule}.")
         _explain_audit(found.study, options)
         return
     name = f"{row.paper}-{row.name}" + ("-substitute" if found.used else "")
@@ -229,8 +237,8 @@ def _explain_audit(study: Study, options: Options) -> None:
         cli_audit.explain(study, options.store, data_root=options.data, device=_device(options.device))
 
 
-def _explain_row(row: Row, scale: Literal["small", "paper"], study: Study, options: Options) -> None:
-    """What a row would train and judge, and what that costs, without doing it."""
+def _explain_row(study: Study, scale: Literal["small", "paper"], options: Options) -> None:
+    """What a study would train and what that costs, without doing it; what is not at hand is as it is published."""
     from isthmus.execute import cores
     from isthmus.papers.costs import networks, of_plan, on_h100, seconds
     from isthmus.papers.listing import resting_on, rough
@@ -238,11 +246,12 @@ def _explain_row(row: Row, scale: Literal["small", "paper"], study: Study, optio
     from isthmus.speed import this_machine
     from isthmus.study.needs import needs
 
-    expansion, plan = _planned(study, options, absent=True)
-    print(f"{row.paper} {row.name}, {scale} scale: {row.title}\n")
+    wanted = needs(study, options.data)
+    parted = scale == "paper" and any(need.there for need in wanted)
+    expansion, plan = _planned(study, options, published="all" if parted else "absent")
     print("\n".join(blocks(described(study, expansion.grounds))), end="\n\n")
-    for need in needs(study, options.data):
-        if need.there is None:
+    for need in wanted:
+        if need.there is None or (parted and need.there):
             print(f"Not at hand: {need.lacking}; counted as it is published.")
         elif need.there:
             print(f"At hand of {need.name}: {need.there}.")
@@ -254,9 +263,6 @@ def _explain_row(row: Row, scale: Literal["small", "paper"], study: Study, optio
         f" {rough(on_h100(found))} on an H100."
     )
     print("\n".join(resting_on(machine)), end="\n\n")
-    print("Claims that will be judged:")
-    for claim in row.claims_at(scale):
-        print(f"  {claim.id}: {claim.statistic}: {claim.rule}.")
 
 
 def _compute(study: Study, options: Options) -> Results:
@@ -316,7 +322,7 @@ def _explain(study: Study, options: Options) -> None:
     print(f"Cost: about {plan.cost:.3g} forward passes of one example.")
 
 
-def _planned(study: Study, options: Options, *, absent: bool = False) -> tuple[Expansion, Plan]:
+def _planned(study: Study, options: Options, *, published: Published = "no") -> tuple[Expansion, Plan]:
     """The nodes of a study and what of them the store lacks; no store is made for that."""
     import tempfile
 
@@ -325,7 +331,7 @@ def _planned(study: Study, options: Options, *, absent: bool = False) -> tuple[E
     device = _device(options.device)
     with tempfile.TemporaryDirectory() as empty:
         place = options.store if options.store.exists() else Path(empty)
-        return prepare(study, _store(place), data_root=options.data, device=device, absent=absent)
+        return prepare(study, _store(place), data_root=options.data, device=device, published=published)
 
 
 def _counts(study: Study, expansion: Expansion, plan: Plan) -> None:

@@ -25,7 +25,12 @@ BRANCH = {
         "warm": {"recipe": {"schedule": {"warmup": "100it"}}, "recipe.optimizer.lr": 0.3},
         "again": {
             "start": {
-                "pretrain": {"to": "9ep", "until": {"accuracy": 0.75}, "data": {"random_labels": 4}},
+                "pretrain": {
+                    "to": "9ep",
+                    "until": {"accuracy": 0.75},
+                    "data": {"random_labels": 4},
+                    "recipe": {"augment": {}, "schedule": {"milestones": ["5ep", "7ep"]}},
+                },
                 "at": "top",
                 "offset": -5,
                 "clip": True,
@@ -77,10 +82,8 @@ def test_a_row_a_variant() -> None:
     }
     assert {name: base[name] for name in expected} == expected
     assert (warm["lr"], warm["schedule"]) == (0.3, "warm-up over 100it, x 0.2 at 60ep 90ep")
-    assert (
-        again["start"]
-        == "trained 9ep, until train accuracy 0.75, data random_labels=4, at top-5 or the end of the line"
-    )
+    told = "trained 9ep, until train accuracy 0.75, data random_labels=4, recipe augment=none milestones=5ep 7ep"
+    assert again["start"] == f"{told}, at top-5 or the end of the line"
     assert base["examples"] is None
 
 

@@ -41,7 +41,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_data_at_hand_are_used(root: Path) -> None:
     found = settled(row("mnist", "digits"), "paper", (), root)
-    assert (found.study.data.name, found.used, found.sentence, found.mark) == ("mnist", "", "", "")
+    assert (found.study.data.name, found.used, found.sentence, found.mark) == ("mnist", (), "", "")
 
 
 def test_a_substitute_takes_their_place(root: Path) -> None:
@@ -55,7 +55,7 @@ def test_a_substitute_takes_their_place(root: Path) -> None:
 
 def test_a_part_of_a_data_set_is_enough_at_small_scale_alone(root: Path) -> None:
     small, paper = (settled(row("tiny_imagenet", "mnist"), scale, (), root) for scale in ("small", "paper"))
-    assert (small.used, paper.used) == ("", "mnist")
+    assert (small.used, paper.used) == ((), ("mnist",))
     with pytest.raises(MissingData) as told:
         settled(row("tiny_imagenet"), "paper", (), root)
     assert str(told.value) == (
@@ -77,7 +77,7 @@ def test_where_nothing_takes_their_place_it_is_told_what_to_fetch(root: Path) ->
         settled(row("cifar100"), "small", (), root).study.data.name == "cifar100"
     )  # reading it tells where it belongs
     looked = settled(row("cifar100", "cinic10"), "small", (), root, at_all=False)
-    assert (looked.study.data.name, looked.used) == ("cifar100", "")
+    assert (looked.study.data.name, looked.used) == ("cifar100", ())
 
 
 def test_variants_by_set_are_refused_where_a_row_has_none(root: Path) -> None:
@@ -88,9 +88,9 @@ def test_variants_by_set_are_refused_where_a_row_has_none(root: Path) -> None:
 
 def test_what_is_left_says_so(drawn: dict[str, Figure]) -> None:
     tables = {"claims": Table.of([{"claim": "a", "verdict": "held"}]), "pairs": Table.of([{"k1": 1}])}
-    own = Settled(of("mnist"))
+    own = Settled(of("mnist"), of("mnist"))
     assert labelled(tables, own) == tables
-    other = Settled(of("mnist"), missing="cifar100 and weights/a.pth", used="mnist")
+    other = Settled(of("mnist"), of("cifar100"), missing=("cifar100", "weights/a.pth"), used=("mnist",))
     found = labelled(tables, other)
     assert found["claims"].rows == ({"claim": "a", "verdict": "held", "substitute": "mnist"},)
     assert found["substitute"].rows == ({"missing": "cifar100 and weights/a.pth", "used": "mnist"},)
@@ -102,3 +102,15 @@ def test_what_is_left_says_so(drawn: dict[str, Figure]) -> None:
         "SUBSTITUTE DATA: mnist instead of cifar100 and weights/a.pth. A note."
     )
     assert plain.texts[1].get_text() == "A note."
+
+
+def test_what_takes_the_place_is_told_with_its_options_and_without_what_stays(root: Path) -> None:
+    both = of("tiny_imagenet", classes=2)
+    row_of_two = dataclasses.replace(ROW, study=lambda scale: of("tiny_imagenet"), substitute=lambda scale: both)
+    found = settled(row_of_two, "paper", (), root)
+    assert found.sentence.startswith("all of tiny_imagenet is not at hand, so tiny_imagenet(classes=2) takes its place")
+    assert (found.own.data.options, found.study.data.options) == ({}, {"classes": 2})
+    pair = Settled(both, both, missing=("cifar100", "cinic10"), used=("cifar10", "mnist", "spiral"))
+    assert pair.sentence.startswith(
+        "cifar100 and cinic10 are not at hand, so cifar10, mnist and spiral take their place:"
+    )

@@ -90,7 +90,7 @@ def test_weights_that_are_not_at_hand_are_taken_to_fit(tmp_path: Path, store: St
     with pytest.raises(MissingData, match=r"There is no file of weights weights/mine\.pth"):
         expand(lengthened(**FILE, **digits), data_root=tmp_path)
     study = lengthened(**FILE)
-    expansion, found = prepare(study, store, data_root=tmp_path, absent=True)
+    expansion, found = prepare(study, store, data_root=tmp_path, published="absent")
     (start,) = {request.measure.path.ends[0] for request in expansion.requests}
     assert isinstance(start, Graft)
     assert isinstance(start.donor, Import)

@@ -14,7 +14,7 @@ from isthmus.study import Baselines, BranchStudy, InitToFinalStudy, Results, Sta
 from isthmus.study.requests import Ground
 from isthmus.tables import Table
 
-__all__ = ["blocks", "described", "setup"]
+__all__ = ["blocks", "described", "named", "setup"]
 
 
 def setup(results: Results) -> Table:
@@ -58,9 +58,9 @@ def _row(name: str, study: Study, ground: Ground | None, parameters: int | None)
     optimizer = study.recipe.optimizer
     found: dict[str, Any] = {
         "variant": name,
-        "network": _named(study.model.name, study.model.arguments),
+        "network": named(study.model.name, study.model.arguments),
         "parameters": parameters,
-        "data": _named(study.data.name, study.data.options),
+        "data": named(study.data.name, study.data.options),
         "examples": None if ground is None else ground.data.train,
         "epoch": None if ground is None else ground.steps_per_epoch,
         "batch": study.recipe.batch_size,
@@ -84,7 +84,12 @@ def _row(name: str, study: Study, ground: Ground | None, parameters: int | None)
     }
 
 
-def _named(name: str, arguments: Mapping[str, Any]) -> str:
+def named(name: str, arguments: Mapping[str, Any]) -> str:
+    """A network or data set with the arguments that it is given.
+
+    >>> named("resnet20", {"width": 8, "input_shape": [3, 32, 32]})
+    'resnet20(width=8, input_shape=3x32x32)'
+    """
     inside = ", ".join(f"{key}={_plain(value)}" for key, value in arguments.items())
     return f"{name}({inside})" if inside else name
 
@@ -140,9 +145,14 @@ def _start(start: Start | None) -> str:
 
 
 def _flat(value: Mapping[str, Any]) -> str:
-    return " ".join(
-        _flat(inner) if isinstance(inner, Mapping) else f"{key}={_plain(inner)}" for key, inner in value.items()
-    )
+    """A table in words: values behind their names, lists with spaces, "none" for an empty one."""
+    found = []
+    for key, inner in value.items():
+        if isinstance(inner, Mapping):
+            found.append(_flat(inner) if inner else f"{key}=none")
+        else:
+            found.append(f"{key}={' '.join(map(str, inner)) if isinstance(inner, list | tuple) else inner}")
+    return " ".join(found)
 
 
 def _texts(durations: Iterable[object]) -> str:

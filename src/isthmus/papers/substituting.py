@@ -2,37 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from isthmus.errors import BadInput, MissingData
 from isthmus.papers import Row, Scale
+from isthmus.papers.setup import named
 from isthmus.study import Study
 from isthmus.study.needs import Need, needs
 from isthmus.study.read import from_mapping, override
 from isthmus.tables import Table
 
-__all__ = ["Settled", "labelled", "settled"]
+__all__ = ["Settled", "labelled", "listed", "settled"]
 
 
 @dataclass(frozen=True)
 class Settled:
-    """The study of a row that is run: its own, or with ``used`` that on substitute data, as others are ``missing``."""
+    """The study of a row that is run: its ``own``, or that on the data ``used`` where its own are ``missing``."""
 
     study: Study
-    missing: str = ""
-    used: str = ""
+    own: Study
+    missing: tuple[str, ...] = ()
+    used: tuple[str, ...] = ()
 
     @property
     def sentence(self) -> str:
         """What is said before it runs; nothing where it is the row's own."""
-        return f"{self.missing} is not at hand, so {self.used} takes its place: {_LABEL}." if self.used else ""
+        if not self.used:
+            return ""
+        one, other = len(self.missing) == 1, len(self.used) == 1
+        there = f"{listed(self.missing)} {'is' if one else 'are'} not at hand"
+        instead = f"{listed(self.used)} {'takes' if other else 'take'} {'its' if one else 'their'} place"
+        return f"{there}, so {instead}: {_LABEL}."
 
     @property
     def mark(self) -> str:
         """What each figure says."""
-        return f"SUBSTITUTE DATA: {self.used} instead of {self.missing}." if self.used else ""
+        return f"SUBSTITUTE DATA: {listed(self.used)} instead of {listed(self.missing)}." if self.used else ""
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names as a sentence lists them.
+
+    >>> listed(["mnist", "cifar10", "weights/a.pth"])
+    'mnist, cifar10 and weights/a.pth'
+    """
+    return " and ".join([*filter(None, [", ".join(names[:-1])]), *names[-1:]])
 
 
 _LABEL = "tables, figures and verdicts say so, and are not the paper's"
@@ -56,15 +72,16 @@ def settled(row: Row, scale: Scale, sets: Iterable[str], root: Path | None, *, a
     lacking = _lacking(own, scale, root)
     absent = all(need.is_data and need.there is None for need in lacking)  # which reading them tells at length
     if not lacking or (row.substitute is None and (absent or not at_all)):
-        return Settled(own)
+        return Settled(own, own)
     if row.substitute is not None:
         other = _changed(row, row.substitute(scale), sets)
         if not _lacking(other, scale, root):
-            used = " and ".join(need.name for need in needs(other, root))
-            return Settled(other, " and ".join(need.name for need in lacking), used)
+            missing = tuple(f"all of {need.name}" if need.there else need.name for need in lacking)
+            before, after = ([named(need.name, need.options) for need in needs(one, root)] for one in (own, other))
+            return Settled(other, own, missing, tuple(name for name in after if name not in before) or tuple(after))
         if not at_all:
-            return Settled(own)
-    wanted = " and ".join(need.lacking for need in lacking)
+            return Settled(own, own)
+    wanted = listed([need.lacking for need in lacking])
     where = "name the data folder with --data or ISTHMUS_DATA" if root is None else f"put it below {root}"
     instead = "" if row.substitute is None else ", and neither are the data that could take its place"
     raise MissingData(
@@ -89,5 +106,6 @@ def labelled(tables: Mapping[str, Table], found: Settled) -> dict[str, Table]:
     """The tables of a row; on substitute data with a table ``substitute``, and their name beside each verdict."""
     if not found.used:
         return dict(tables)
-    claims = Table.of({**row, "substitute": found.used} for row in tables["claims"])
-    return {**tables, "claims": claims, "substitute": Table.of([{"missing": found.missing, "used": found.used}])}
+    used = listed(found.used)
+    claims = Table.of({**row, "substitute": used} for row in tables["claims"])
+    return {**tables, "claims": claims, "substitute": Table.of([{"missing": listed(found.missing), "used": used}])}

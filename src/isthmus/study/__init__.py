@@ -15,7 +15,7 @@ from isthmus.graph import Plan, plan, stale
 from isthmus.nodes import State
 from isthmus.store import Store
 from isthmus.study.chosen import told
-from isthmus.study.expand import check, expand
+from isthmus.study.expand import Published, check, expand
 from isthmus.study.model import (
     Baselines,
     Branch,
@@ -150,14 +150,14 @@ def prepare(
     *,
     data_root: str | os.PathLike[str] | None = None,
     device: str = "cpu",
-    absent: bool = False,
+    published: Published = "no",
 ) -> tuple[Expansion, Plan]:
     """The nodes of a study and what of them the store lacks; the model is tried only if something is lacking.
 
-    With ``absent`` data that are not at hand are taken to be as they are published, for looking at the study alone.
+    For looking at a study alone, data may be taken to be as they are ``published``; see :func:`expand`.
     """
     root = None if data_root is None else Path(data_root)
-    expansion = expand(study, data_root=root, bf16=_bf16(study, device), published="absent" if absent else "no")
+    expansion = expand(study, data_root=root, bf16=_bf16(study, device), published=published)
     found = plan(expansion.targets, store)
     if found.pending:
         check(study, expansion, data_root=root)

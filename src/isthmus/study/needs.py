@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from isthmus import datasets
 from isthmus.study.locating import weights_places
@@ -23,11 +24,13 @@ class Need:
         name: the data set's, or the path that the study gives.
         is_data: whether it is a data set.
         there: whether it is at hand, as far as can be told at a glance: "", or in words which part; None where not.
+        options: those with which the study first names the data set.
     """
 
     name: str
     is_data: bool
     there: str | None
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def lacking(self) -> str:
@@ -47,7 +50,7 @@ def needs(study: Study, root: str | Path | None = None) -> tuple[Need, ...]:
             name = spec.name if ":" in spec.name else datasets.entry(spec.name)[0]
             there = datasets.at_hand(name, root)
             asked = there is not None and "classes" in spec.options  # so many as are asked for are there, or it is told
-            found.setdefault(name, Need(name, True, "" if asked else there))
+            found.setdefault(name, Need(name, True, "" if asked else there, spec.options))
         if one.start is not None and (file := one.start.file) is not None:
             exists = any(place.exists() for place in weights_places(file, root))
             found.setdefault(file, Need(file, False, "" if exists else None))
