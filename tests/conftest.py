@@ -1,8 +1,9 @@
-"""One hypothesis profile for the whole suite: the same examples every time, and no clock; one thread for torch."""
+"""One hypothesis profile for the whole suite: the same examples every time, no clock; one thread; Ctrl-C that works."""
 
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 # Networks as small as the tests' gain nothing from a second thread, and lose fivefold on busy cores. Bits are
 # compared between processes as well, which are given one thread each.
 os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+# A shell's background job ignores SIGINT, and so would every process that the tests start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("suite", deadline=None, derandomize=True, max_examples=40, database=None)
 settings.load_profile("suite")

@@ -502,10 +502,11 @@ def test_a_row_on_substitute_data(
 ) -> None:
     small_mnist.write(tmp_path / "data")
 
-    def study(name: str) -> Study:
-        return from_mapping({**light.study("small").model_dump(mode="json"), "data": {"name": name}})
+    def study(name: str, **changes: Any) -> Study:
+        return from_mapping({**light.study("small").model_dump(mode="json"), "data": {"name": name}, **changes})
 
-    row = dataclasses.replace(light, study=lambda scale: study("cifar100"), substitute=lambda scale: study("mnist"))
+    own = study("cifar100", model={"name": "resnet20", "classes": 100})
+    row = dataclasses.replace(light, study=lambda scale: own, substitute=lambda scale: study("mnist"))
     monkeypatch.setattr(papers, "row", lambda paper, name: row)
     done = isthmus("reproduce", "shapira23", "mnist", *SHORT, "--data", "data", *HERE)
     assert done.code == 0
@@ -521,11 +522,11 @@ def test_a_row_on_substitute_data(
     assert "substitute data)" in listed
     dry = isthmus("reproduce", "shapira23", "mnist", *SHORT, "--data", "data", "--dry-run")
     assert "takes its place" in dry.err
-    published, own = dry.out.split("What takes its place here:")
+    published, instead = dry.out.split("What takes its place here:")
     assert "data          cifar100" in published
     assert "Not at hand: data set cifar100" in published
-    assert "data          mnist" in own
-    assert own.count("Claims that will be judged:") == 1
+    assert "data          mnist" in instead
+    assert instead.count("Claims that will be judged:") == 1
     nothing = isthmus("reproduce", "shapira23", "mnist", "--data", "nowhere")
     refused(nothing, "needs data set cifar100 (isthmus data fetch cifar100)", "put it below nowhere")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -241,8 +242,17 @@ def test_precision_auto_is_what_the_device_computes_natively(monkeypatch: pytest
 # --- what users do ----------------------------------------------------------------------------------------------------
 
 
-def test_the_caller_is_left_as_it_was(tmp_path: Path) -> None:
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    """More threads than the tests have otherwise, where there are more."""
+    before = torch.get_num_threads()
     torch.set_num_threads(min(2, cores()))
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_the_caller_is_left_as_it_was(tmp_path: Path) -> None:
     threads, generator = torch.get_num_threads(), torch.get_rng_state()
     folder, place = sorted(os.environ.items()), Path.cwd()
     ran(branch(), tmp_path)
