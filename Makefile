@@ -8,7 +8,7 @@ PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constr
 
 help:
 	@echo "make demo            set up .venv (1-3 min) and show what isthmus does (about 1 min)"
-	@echo "make test            set up .venv (1-3 min), lint, check types, run the tests (about 4 min on two cores)"
+	@echo "make test            set up .venv (1-3 min), lint, check types, run the tests (about 8 min on two cores)"
 	@echo "make test-long       the tests that take minutes each (some need ISTHMUS_DATA)"
 	@echo "make reproduce-mnist Shapira23 on MNIST at full scale (ISTHMUS_DATA; about 5 min on two cores)"
 	@echo "make bench           the benchmarks (minutes, on a quiet machine)"
@@ -44,7 +44,7 @@ format: $(VENV)/.dev
 	@$(BIN)/ruff format .
 
 test: lint
-	@echo "Running the tests (about 4 minutes on two cores) ..."
+	@echo "Running the tests (about 7 minutes on two cores) ..."
 	@$(BIN)/python -m pytest
 
 test-long: $(VENV)/.dev
