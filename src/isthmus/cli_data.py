@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
@@ -152,10 +151,9 @@ def _tell_unpublished(name: str, root: Path) -> None:
 
 
 def _folder(data: Path | None) -> Path | None:
-    from isthmus.datasets.files import VARIABLE
+    from isthmus.datasets.files import data_folder
 
-    named = os.environ.get(VARIABLE) if data is None else data
-    return None if named is None else Path(named).expanduser()
+    return data_folder(data)
 
 
 def _root(data: Path | None) -> Path:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from isthmus import plots
-from isthmus.study import Results, variants
+from isthmus.study import Results, read
 from isthmus.tables import Table
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def draw(results: Results, folder: Path) -> list[Path]:
 
 def _note(results: Results, table: Table, each: int = 1, what: str = "") -> str:
     """What has to be said under a figure of a study in which a seed has so many curves (``each``) of a kind."""
-    studies = list(variants(results.study).values()) or [results.study]
+    studies = list(read.each(results.study).values())
     counts = sorted({len(study.seeds) for study in studies})
     seeds = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     examples = ", ".join(

@@ -20,7 +20,7 @@ from typing import Any
 from isthmus import registry, usercode
 from isthmus.datasets import altering
 from isthmus.datasets.dataset import DataSet, Split
-from isthmus.datasets.files import VARIABLE
+from isthmus.datasets.files import data_folder
 from isthmus.datasets.outline import Outline, altered
 from isthmus.datasets.sources import Source
 from isthmus.errors import BadInput
@@ -101,18 +101,17 @@ def load(name: str, /, root: str | os.PathLike[str] | None = None, **options: An
         BadData: when a file is malformed.
     """
     what = f"Data set {name}"
-    named = os.environ.get(VARIABLE) if root is None else root
-    folder = None if named is None else Path(named).expanduser()
+    place = data_folder(root)
     loader = usercode.load(name) if usercode.is_user_code(name) else entry(name)[1].load
     set_options, common = altering.split_options(options, besides=_parameters(loader))
     alterations = registry.accept_values(what, altering.alter, common, besides=("found",))
     if usercode.is_user_code(name):
         from isthmus.datasets import own
 
-        found = own.load(name, folder, set_options, also=altering.OPTIONS)
+        found = own.load(name, place, set_options, also=altering.OPTIONS)
     else:
         accepted = registry.accept_values(what, loader, set_options, besides=("root",), also=altering.OPTIONS)
-        found = loader(folder, **accepted)
+        found = loader(place, **accepted)
     return altering.alter(found, **alterations) if alterations else found
 
 
@@ -143,11 +142,10 @@ def at_hand(name: str, root: str | os.PathLike[str] | None = None) -> str | None
     found = entry(name)[1]
     if not found.needs_files:
         return ""
-    named = os.environ.get(VARIABLE) if root is None else root
-    folder = None if named is None else Path(named).expanduser()
-    if folder is None or not any((folder / place).exists() for place in found.places):
+    base = data_folder(root)
+    if base is None or not any((base / place).exists() for place in found.places):
         return None
-    return found.part(folder) if found.part else ""
+    return found.part(base) if found.part else ""
 
 
 def _parameters(loader: object) -> tuple[str, ...]:

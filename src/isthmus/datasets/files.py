@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import shlex
 import zlib
 from collections.abc import Iterable, Sequence
@@ -15,10 +16,16 @@ import numpy.typing as npt
 
 from isthmus.errors import BadData, MissingData
 
-__all__ = ["VARIABLE", "missing", "read", "read_npz"]
+__all__ = ["VARIABLE", "data_folder", "missing", "read", "read_npz"]
 
 VARIABLE = "ISTHMUS_DATA"
 """The environment variable that names the data folder."""
+
+
+def data_folder(root: str | os.PathLike[str] | None) -> Path | None:
+    """The data folder: the one that is given, else that which the environment names; None where neither is."""
+    named = os.environ.get(VARIABLE) if root is None else root
+    return None if named is None else Path(named).expanduser()
 
 
 def missing(name: str, root: Path | None, places: Iterable[str], what: str, *, published: bool = True) -> MissingData:

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from isthmus.recipe import ByBlock, Recipe
-from isthmus.study import Baselines, BranchStudy, InitToFinalStudy, Results, Start, Study, variants
+from isthmus.study import Baselines, BranchStudy, InitToFinalStudy, Results, Start, Study
+from isthmus.study.read import each
 from isthmus.study.requests import Ground
 from isthmus.tables import Table
 
@@ -31,7 +32,7 @@ def described(
     ``examples`` that of training examples, both missing where the data were not looked at (``grounds`` None);
     ``counts`` are the numbers of parameters, by variant as well.
     """
-    parts = variants(study) if study.variants else {"": study}
+    parts = each(study)
     return Table.of(_row(name, one, (grounds or {}).get(name), (counts or {}).get(name)) for name, one in parts.items())
 
 

@@ -51,9 +51,10 @@ def read(path: Path) -> list[dict[str, str]]:
 
 def of_folder(folder: Path) -> Verdicts:
     """The verdicts in a folder that ``isthmus reproduce`` wrote."""
-    found = [row["verdict"] for row in read(folder / "claims.csv")]
+    claims = read(folder / "claims.csv")
+    found = [row["verdict"] for row in claims]
     counts = {kind: found.count(kind) for kind in KINDS}
-    seeds = max((int(row["seeds"]) for row in read(folder / "claims.csv")), default=0)
+    seeds = max((int(row["seeds"]) for row in claims), default=0)
     date = max((row["last"] for row in read(folder / "provenance.csv")), default="")[:10]
     used = read(folder / "substitute.csv") if (folder / "substitute.csv").exists() else []
     return Verdicts(**counts, seeds=seeds, date=date, substitute=used[0]["used"] if used else "")

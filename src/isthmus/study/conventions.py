@@ -14,7 +14,7 @@ from typing import Any, get_args
 from isthmus.study.checking import built
 from isthmus.study.model import BranchStudy, Evaluate, ModelSpec, Study
 from isthmus.study.overlay import undotted
-from isthmus.study.read import from_mapping, variants
+from isthmus.study.read import each, from_mapping, variants
 from isthmus.tables import Table
 
 __all__ = ["Convention", "beside", "conventions", "laid_over_all", "sign"]
@@ -60,22 +60,22 @@ def conventions(study: Study) -> tuple[list[Convention], list[str]]:
     ``norm_stats`` are those of :class:`Evaluate`; the optimiser's buffers are kept, or reset, at the branch and at the
     merge alike. Asking networks whether they have running statistics builds them, which loads torch.
     """
-    each = list(variants(study).values()) or [study]
+    studies = list(each(study).values())
     found: list[Convention] = []
     told: list[str] = []
-    if _normalised(one.model for one in each):
+    if _normalised(one.model for one in studies):
         found += [
             Convention(f"norm_stats {mode}", laid_over_all(study, {"evaluate": {"norm_stats": mode}}))
             for mode in NORM_STATS
         ]
-        if any(map(_chooses, each)):
+        if any(map(_chooses, studies)):
             told.append(
                 "Blocks or tops of barriers are looked for by the normalisation statistics, so what rests on them is"
                 " trained for each of them."
             )
     else:
         told.append("No network has running statistics: norm_stats makes no difference and is left out.")
-    branches = [one for one in each if isinstance(one, BranchStudy)]
+    branches = [one for one in studies if isinstance(one, BranchStudy)]
     if branches and any(map(_has_buffers, branches)):
         for rule in BUFFERS:
             changes = {"branch": {"buffers": rule}, "merge": {"buffers": rule}}
@@ -87,8 +87,7 @@ def conventions(study: Study) -> tuple[list[Convention], list[str]]:
 
 def _effective(study: Study) -> dict[str, Any]:
     """What is run, whatever of it is written out."""
-    each = variants(study) or {"": study}
-    return {name: one.model_dump(exclude={"variants"}) for name, one in each.items()}
+    return {name: one.model_dump(exclude={"variants"}) for name, one in each(study).items()}
 
 
 def _normalised(models: Iterable[ModelSpec]) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -27,7 +27,7 @@ from isthmus.study.locating import Located, LookUp, locate
 from isthmus.study.model import BranchStudy, DataSpec, InitToFinalStudy, Study
 from isthmus.study.overlay import quoted
 from isthmus.study.pretraining import PATH, laid
-from isthmus.study.read import variants
+from isthmus.study.read import each
 from isthmus.study.requests import Builder, Expansion, Ground, Request, labelled
 
 __all__ = ["Published", "check", "expand"]
@@ -55,11 +55,12 @@ def expand(
     """
     look_up = _once(data_root, published)
     expanded = partial(_expand, look_up=look_up, bf16=bf16, root=data_root, absent=published != "no")
-    found = {name: _tried(partial(expanded, one)) for name, one in _each(study).items()}
-    unasked = _unasked(study)
+    studies = each(study)
+    found = {name: _tried(partial(expanded, one)) for name, one in studies.items()}
+    unasked = _unasked(studies.values())
     if unasked or any(isinstance(one, BadStudy) for one in found.values()):
         alone = _tried(partial(expanded, _alone(study))) if study.variants else found[""]
-        problems = {name: _problems(one, found[name]) for name, one in _each(study).items()}
+        problems = {name: _problems(one, found[name]) for name, one in studies.items()}
         raise BadStudy(_by_variant(problems, _problems(_alone(study), alone)) + unasked)
     if not study.variants:
         return _got(found[""])
@@ -73,7 +74,7 @@ def check(study: Study, expansion: Expansion, *, data_root: str | Path | None = 
         BadStudy: with one sentence for each problem.
     """
     parts = expansion.variants or {"": expansion}
-    problems = {name: _problems(one, parts[name]) for name, one in _each(study).items()}
+    problems = {name: _problems(one, parts[name]) for name, one in each(study).items()}
     if not any(problems.values()):
         return
     own: list[str] = []
@@ -97,21 +98,15 @@ def _problems(study: Study, found: Expansion | BadStudy | BadData) -> list[str]:
     return problems + (before.problems() if before is not None else [])
 
 
-def _unasked(study: Study) -> list[str]:
+def _unasked(studies: Collection[Study]) -> list[str]:
     """What is wrong with a choice of blocks that no rule asks for; variants may have the rule and the study not."""
-    each = _each(study).values()
-    asking = any(isinstance(rule.blocks, str) for one in each for rule in one.recipe.optimizer.by_block)
-    if asking or all(one.choose is None for one in each):
+    asking = any(isinstance(rule.blocks, str) for one in studies for rule in one.recipe.optimizer.by_block)
+    if asking or all(one.choose is None for one in studies):
         return []
     return [
         'choose: expected a rule of recipe.optimizer.by_block with blocks = "barrier" or "no barrier", which it is for,'
         " found none; leave it out."
     ]
-
-
-def _each(study: Study) -> Mapping[str, Study]:
-    """The variants of a study by name, or the study itself under ""."""
-    return variants(study) if study.variants else {"": study}
 
 
 def _alone(study: Study) -> Study:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from isthmus.datasets.files import VARIABLE
+from isthmus.datasets.files import data_folder
 from isthmus.errors import BadData, BadInput, MissingData
 from isthmus.nodes import DataRef, Import, ModelRef
 from isthmus.recipe import Recipe
@@ -154,8 +153,8 @@ def _from_absent_file(found: Located, study: Study, start: Start, own: Own) -> N
 def weights_places(file: str, root: str | Path | None) -> list[Path]:
     """Where a file of weights may be: from the working folder on, and a relative one from the folder of data sets."""
     path = Path(file).expanduser()
-    named = os.environ.get(VARIABLE) if root is None else root
-    below = [] if named is None or path.is_absolute() else [Path(named).expanduser() / path]
+    base = data_folder(root)
+    below = [] if base is None or path.is_absolute() else [base / path]
     return [place.absolute() for place in (path, *below)]
 
 

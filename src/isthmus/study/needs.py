@@ -11,7 +11,7 @@ from isthmus import datasets
 from isthmus.study.locating import weights_places
 from isthmus.study.model import DataSpec, Study
 from isthmus.study.pretraining import laid
-from isthmus.study.read import variants
+from isthmus.study.read import each
 
 __all__ = ["Need", "needs"]
 
@@ -45,7 +45,7 @@ class Need:
 def needs(study: Study, root: str | Path | None = None) -> tuple[Need, ...]:
     """Everything that a study and its variants read, each once, in the order in which they name it."""
     found: dict[str, Need] = {}
-    for one in (variants(study) if study.variants else {"": study}).values():
+    for one in each(study).values():
         for spec in _data(one):
             name = spec.name if ":" in spec.name else datasets.entry(spec.name)[0]
             there = datasets.at_hand(name, root)

@@ -177,6 +177,11 @@ def variants(study: Study) -> dict[str, Study]:
     return {name: type(study).model_validate(content) for name, content in _varied(whole).items()}
 
 
+def each(study: Study) -> Mapping[str, Study]:
+    """The studies that are run: the variants of a study by name, or, of one without any, itself under ""."""
+    return variants(study) if study.variants else {"": study}
+
+
 def _read(cls: type[Study], content: Mapping[str, Any]) -> tuple[Study | None, list[str]]:
     """The study with these fields, and what is wrong with them."""
     try:

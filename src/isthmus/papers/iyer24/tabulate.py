@@ -7,7 +7,8 @@ from typing import Any
 
 from isthmus.errors import BadInput
 from isthmus.papers.setup import setup
-from isthmus.study import BranchStudy, Results, Study, variants
+from isthmus.study import BranchStudy, Results, Study
+from isthmus.study.read import each
 from isthmus.tables import Table
 
 __all__ = ["tabulate"]
@@ -26,7 +27,7 @@ def tabulate(results: Results) -> dict[str, Table]:
     Raises:
         BadInput: the study's copies are no pairs, or are the trunk itself.
     """
-    studies = _studies(results.study)
+    studies = each(results.study)
     for study in studies.values():
         _pairs_only(study)
     label = {name: _Labels(study, results, name) for name, study in studies.items()}
@@ -38,10 +39,6 @@ def tabulate(results: Results) -> dict[str, Table]:
         "drops": _drops(label),
     }
     return {name: table for name, table in found.items() if len(table) or name == "drops"}
-
-
-def _studies(study: Study) -> Mapping[str, Study]:
-    return variants(study) if study.variants else {"": study}
 
 
 def _given(results: Results, name: str) -> list[Mapping[str, Any]]:

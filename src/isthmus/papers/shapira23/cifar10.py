@@ -8,9 +8,9 @@ import numpy as np
 
 from isthmus.claims import Claim
 from isthmus.papers import Row, Scale
-from isthmus.papers.shapira23 import draw
+from isthmus.papers.shapira23 import draw, rules
 from isthmus.papers.shapira23 import quantities as q
-from isthmus.papers.shapira23.drifting import BOTH, NEGLIGIBLE, drifting
+from isthmus.papers.shapira23.rules import BOTH, NEGLIGIBLE, drifting
 from isthmus.papers.shapira23.setups import branching
 from isthmus.papers.shapira23.tabulate import Published, tabulate
 from isthmus.study import Study
@@ -90,28 +90,8 @@ CLAIMS = (
         why="most of it is three quarters",
         values=of(q.against_first(k1=1, share=0.25)),
     ),
-    Claim(
-        id="falls-with-k1",
-        text="The more epochs two networks share, the lower the barrier between them.",
-        source="Shapira 2023, F1",
-        statistic="largest rise of the chord barrier of the test loss from one k1 to the next, at the end (nats)",
-        side="<=",
-        threshold=NEGLIGIBLE,
-        why="where hardly any barrier is left it may rise by no more than what is negligible",
-        values=of(q.change_with_k1("chord")),
-        count=BOTH,
-    ),
-    Claim(
-        id="train-like-test",
-        text="Barriers on training and test data are nearly the same.",
-        source="Shapira 2023, F1",
-        statistic="largest |train - test| chord barrier of the loss over every k1, at the end (nats)",
-        side="<=",
-        threshold=0.1,
-        why="half of the lowest barrier that is expected at k1 = 0",
-        values=of(q.train_against_test),
-        count=BOTH,
-    ),
+    rules.falling(NEGLIGIBLE, "where hardly any barrier is left it may rise by no more than what is negligible", LATER),
+    rules.train_like_test(0.1, "half of the lowest barrier that is expected at k1 = 0", LATER),
     Claim(
         id="highest-near-middle",
         text="The loss stands highest above the straight line between its ends near the middle of the path.",
@@ -123,17 +103,11 @@ CLAIMS = (
         values=of(q.off_centre(k1=0, only=True)),
         count=BOTH,
     ),
-    Claim(
-        id="connected-before-accurate",
-        text="Networks are connected well before they are as accurate as they will be.",
-        source="Shapira 2023, F2 (CIFAR-10)",
-        published="connected from about 50 % on, ending near 70 %",
-        statistic="final test accuracy of the main branch minus that at the smallest k1 from which on every pair ends"
-        " with a chord barrier of the test error below 2 points (share)",
-        side=">=",
-        threshold=0.1,
-        why="half of the twenty points that the paper finds",
-        values=of(q.headroom(0.02)),
+    rules.early(
+        "Shapira 2023, F2 (CIFAR-10)",
+        "half of the twenty points that the paper finds",
+        "connected from about 50 % on, ending near 70 %",
+        LATER,
     ),
     Claim(
         id="grows-with-k2-at-0",

@@ -8,9 +8,9 @@ import numpy as np
 
 from isthmus.claims import Claim
 from isthmus.papers import Row, Scale
-from isthmus.papers.shapira23 import draw
+from isthmus.papers.shapira23 import draw, rules
 from isthmus.papers.shapira23 import quantities as q
-from isthmus.papers.shapira23.drifting import BOTH, NEGLIGIBLE, drifting
+from isthmus.papers.shapira23.rules import BOTH, NEGLIGIBLE, drifting
 from isthmus.papers.shapira23.setups import branching
 from isthmus.papers.shapira23.tabulate import Published, tabulate
 from isthmus.study import Study
@@ -73,28 +73,11 @@ CLAIMS = (
         values=q.repeat(q.largest("chord", k1=0, only=True)),
         count=BOTH,
     ),
-    Claim(
-        id="falls-with-k1",
-        text="The more epochs two networks share, the lower the barrier between them.",
-        source="Shapira 2023, F1",
-        statistic="largest rise of the chord barrier of the test loss from one k1 to the next, at the end (nats)",
-        side="<=",
-        threshold=NEGLIGIBLE / 4,
-        why="on MNIST all are near 0: this says that the barrier does not rise, up to a quarter of what is negligible",
-        values=q.repeat(q.change_with_k1("chord")),
-        count=BOTH,
+    rules.falling(
+        NEGLIGIBLE / 4,
+        "on MNIST all are near 0: this says that the barrier does not rise, up to a quarter of what is negligible",
     ),
-    Claim(
-        id="train-like-test",
-        text="Barriers on training and test data are nearly the same.",
-        source="Shapira 2023, F1",
-        statistic="largest |train - test| chord barrier of the loss over every k1, at the end (nats)",
-        side="<=",
-        threshold=0.01,
-        why="half of what counts as negligible",
-        values=q.repeat(q.train_against_test),
-        count=BOTH,
-    ),
+    rules.train_like_test(0.01, "half of what counts as negligible"),
     Claim(
         id="extreme-near-middle",
         text="The loss leaves the straight line between its ends most near the middle of the path.",
@@ -106,17 +89,7 @@ CLAIMS = (
         values=q.repeat(q.off_centre(k1=0)),
         count=BOTH,
     ),
-    Claim(
-        id="connected-before-accurate",
-        text="Networks are connected well before they are as accurate as they will be.",
-        source="Shapira 2023, F2",
-        statistic="final test accuracy of the main branch minus that at the smallest k1 from which on every pair ends"
-        " with a chord barrier of the test error below 2 points (share)",
-        side=">=",
-        threshold=0.1,
-        why="ten points; on CIFAR-10 the paper finds about twenty",
-        values=q.repeat(q.headroom(0.02)),
-    ),
+    rules.early("Shapira 2023, F2", "ten points; on CIFAR-10 the paper finds about twenty"),
     Claim(
         id="gap-negative",
         text="With enough shared training the middle of the path is better than the straight line between the ends.",

@@ -12,7 +12,8 @@ from isthmus.nodes import DataRef
 from isthmus.papers.setup import setup
 from isthmus.papers.shapira23.quantities import main_accuracy
 from isthmus.spec import Duration
-from isthmus.study import BranchStudy, ModelSpec, Results, Study, variants
+from isthmus.study import BranchStudy, ModelSpec, Results, Study
+from isthmus.study.read import each
 from isthmus.tables import Table
 
 __all__ = ["Published", "tabulate"]
@@ -44,7 +45,7 @@ def tabulate(results: Results, published: Published) -> dict[str, Table]:
     Raises:
         BadInput: the study's pairs are not of the main branch and one child.
     """
-    for study in _each(results).values():
+    for study in each(results.study).values():
         branch = study.branch if isinstance(study, BranchStudy) else None
         if branch is None or not branch.trunk_is_child or branch.children != 2:
             raise BadInput(
@@ -56,15 +57,10 @@ def tabulate(results: Results, published: Published) -> dict[str, Table]:
     return {"setup": setup(results), "table1": _table1(results, found["pairs"], published), **found}
 
 
-def _each(results: Results) -> Mapping[str, Study]:
-    """The variants by name; a study without variants is the one called ""."""
-    return variants(results.study) if results.study.variants else {"": results.study}
-
-
 def _tidier(results: Results) -> Callable[[Table], Table]:
     """What renames the labels of a study's table to those of the paper."""
     grounds = results.expansion.grounds
-    splits = {name: _split_names(study, grounds[name].data) for name, study in _each(results).items()}
+    splits = {name: _split_names(study, grounds[name].data) for name, study in each(results.study).items()}
 
     @functools.cache
     def epochs(text: str | None, variant: str) -> float | None:
@@ -106,7 +102,7 @@ def _table1(results: Results, pairs: Table, published: Published) -> Table:
     Accuracies are with the normalisation statistics that the main branch has of its training.
     """
     rows = []
-    for variant, study in _each(results).items():
+    for variant, study in each(results.study).items():
         ground = results.expansion.grounds[variant]
         same = published.is_of(study.model, ground.data)
         of = pairs.where(variant=variant) if variant else pairs

@@ -10,7 +10,7 @@ from isthmus.claims import Claim
 from isthmus.papers import Row, Scale
 from isthmus.papers.shapira23 import draw
 from isthmus.papers.shapira23 import quantities as q
-from isthmus.papers.shapira23.drifting import BOTH, NEGLIGIBLE
+from isthmus.papers.shapira23.rules import BOTH, NEGLIGIBLE
 from isthmus.papers.shapira23.setups import branching
 from isthmus.papers.shapira23.tabulate import Published, tabulate
 from isthmus.study import Study, from_mapping

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from isthmus.papers.vlaar22.setups import Content
-from isthmus.study import Study, variants
+from isthmus.study import Study
 from isthmus.study.overlay import fields_laid_over, undotted
+from isthmus.study.read import each
 
 __all__ = ["changed", "gathered", "parts"]
 
@@ -45,10 +46,8 @@ def gathered(name: str, studies: Mapping[str, Content]) -> Content:
 
 def parts(study: Study) -> dict[str, Content]:
     """The fields of each variant of a study by its name (of a study without variants: its own, under "")."""
-    found = variants(study) if study.variants else {"": study}
-    return {
-        name: one.model_dump(mode="json", exclude_unset=True, exclude=set(_OF_THE_WHOLE)) for name, one in found.items()
-    }
+    whole = set(_OF_THE_WHOLE)
+    return {name: one.model_dump(mode="json", exclude_unset=True, exclude=whole) for name, one in each(study).items()}
 
 
 def _shared(a: Mapping[str, Any], b: Mapping[str, Any]) -> Content:

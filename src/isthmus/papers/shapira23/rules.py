@@ -1,4 +1,4 @@
-"""What figure F4 claims for every data set: networks drift apart while the barrier between them stops growing."""
+"""Claims that several rows make: about every k1, and (F4) that networks drift apart while the barrier stops growing."""
 
 from __future__ import annotations
 
@@ -9,10 +9,56 @@ import numpy as np
 from isthmus.claims import Claim
 from isthmus.papers.shapira23 import quantities as q
 
-__all__ = ["BOTH", "NEGLIGIBLE", "drifting"]
+__all__ = ["BOTH", "NEGLIGIBLE", "drifting", "early", "falling", "train_like_test"]
 
 NEGLIGIBLE = 0.02  # nats: a tenth of the test loss of LeNet-5 on MNIST after two epochs
 BOTH = (2, 2)  # a rule about every k1 or k2 has to hold in every repeat
+
+
+def falling(threshold: float, why: str, variant: str = "") -> Claim:
+    """The barrier falls with k1, up to a threshold."""
+    return Claim(
+        id="falls-with-k1",
+        text="The more epochs two networks share, the lower the barrier between them.",
+        source="Shapira 2023, F1",
+        statistic="largest rise of the chord barrier of the test loss from one k1 to the next, at the end (nats)",
+        side="<=",
+        threshold=threshold,
+        why=why,
+        values=q.repeat(q.change_with_k1("chord"), variant),
+        count=BOTH,
+    )
+
+
+def train_like_test(threshold: float, why: str, variant: str = "") -> Claim:
+    """Barriers on training and test data differ by no more than a threshold."""
+    return Claim(
+        id="train-like-test",
+        text="Barriers on training and test data are nearly the same.",
+        source="Shapira 2023, F1",
+        statistic="largest |train - test| chord barrier of the loss over every k1, at the end (nats)",
+        side="<=",
+        threshold=threshold,
+        why=why,
+        values=q.repeat(q.train_against_test, variant),
+        count=BOTH,
+    )
+
+
+def early(source: str, why: str, published: str = "", variant: str = "") -> Claim:
+    """Networks are connected ten points before the final accuracy."""
+    return Claim(
+        id="connected-before-accurate",
+        text="Networks are connected well before they are as accurate as they will be.",
+        source=source,
+        statistic="final test accuracy of the main branch minus that at the smallest k1 from which on every pair ends"
+        " with a chord barrier of the test error below 2 points (share)",
+        side=">=",
+        threshold=0.1,
+        why=why,
+        values=q.repeat(q.headroom(0.02), variant),
+        published=published,
+    )
 
 
 def drifting(variant: str = "") -> tuple[Claim, ...]:
