@@ -227,6 +227,16 @@ def test_only_what_is_alike_and_stacks_goes_together(tmp_path: Path) -> None:
     assert not local._Queue(plan([trained(0, recipe={"precision": "bf16"})], Store(tmp_path)), Setting()).alike
 
 
+@pytest.mark.parametrize(("workers", "order"), [(1, [3, 0, 2, 1]), (2, [3, 1, 0, 2])])
+def test_what_was_in_flight_goes_on_before_others_set_out_one_a_worker(
+    tmp_path: Path, workers: int, order: list[int]
+) -> None:
+    nodes = [trained(seed) for seed in range(4)]
+    store = compute(roots(Store(tmp_path), *nodes), nodes[1].at(35), nodes[3].at(20))  # 3 has more work behind it
+    queue = local._Queue(plan(nodes, store), Setting(workers=workers, device="cuda"))  # one at a time
+    assert [nodes.index(node) for _ in order for node in queue.next() if isinstance(node, Train)] == order
+
+
 def test_names_tell_roots_and_noise_apart_and_likeness_does_not() -> None:
     first, second = trained(0), trained(1)
     assert first.key != second.key

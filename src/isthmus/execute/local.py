@@ -70,7 +70,8 @@ def run(plan: Plan, store: Store, setting: Setting, display: Display) -> None:
 class _Queue:
     """Which nodes are done, failed, in work and ready; those with the most work behind them come first.
 
-    What costs nothing comes before that: what waits for it is then ready together.
+    What costs nothing comes before that: what waits for it is then ready together. So does, for each worker, a
+    training that has begun: the run that was stopped goes on where it was.
     """
 
     plan: Plan
@@ -93,7 +94,10 @@ class _Queue:
             height[key] = self.plan.cost_of(key) + max((height[after] for after in followers[key]), default=0.0)
         self.followers = followers
         rank = {key: index for index, key in enumerate(self.plan.pending)}
-        self.order = sorted(self.plan.pending, key=lambda key: (self.plan.cost_of(key) > 0, -height[key], rank[key]))
+        begun = sorted(self.plan.starts, key=lambda key: (-height[key], rank[key]))[: max(self.setting.workers, 1)]
+        self.order = sorted(
+            self.plan.pending, key=lambda key: (self.plan.cost_of(key) > 0, key not in begun, -height[key], rank[key])
+        )
 
     def next(self) -> tuple[Node, ...]:
         """What is ready and may be computed together, now in work; nothing if nothing is ready.
