@@ -118,7 +118,7 @@ def test_a_limit_belongs_to_the_right_side() -> None:
         ([0.1], "held", "1/1"),
         ([0.6], "failed", "0/1"),
         ([0.1, 0.4], "held", "2/2"),
-        ([0.1, 0.6], "failed", "1/2"),
+        ([0.1, 0.6], "undecided", "1/2"),
         ([0.7, 0.6], "failed", "0/2"),
     ],
 )
@@ -131,8 +131,11 @@ def outcomes(values: Sequence[float | None], needed: int, of: int) -> str:
     """The verdict by trying everything that the seeds without a number, and those not run, might have said."""
     unknown = sum(value is None for value in values) + max(0, of - len(values))
     right = sum(value is not None and value <= 0.5 for value in values)
-    possible = {right + more >= needed for more in range(unknown + 1)}
-    return "undecided" if len(possible) == 2 else "held" if possible == {True} else "failed"
+    possible = {
+        "held" if right + more >= needed else "failed" if right + more < of / 2 else "undecided"
+        for more in range(unknown + 1)
+    }
+    return possible.pop() if len(possible) == 1 else "undecided"
 
 
 @given(
@@ -161,7 +164,14 @@ def test_the_same_share_of_more_seeds(count: tuple[int, int] | None, seeds: int,
 def test_too_few_seeds_for_a_count() -> None:
     assert judged([0.25], count=(2, 2))["reason"] == "1 seed, the rule asks for 2 of 2"
     assert judged([0.25] * 4, count=(9, 10))["reason"] == "4 seeds, the rule asks for 9 of 10"
-    assert judged([0.25] * 4 + [0.75] * 2, count=(9, 10))["verdict"] == "failed"
+    assert judged([0.25] * 4 + [0.75] * 2, count=(9, 10))["reason"] == "6 seeds, the rule asks for 9 of 10"
+    assert judged([0.75] * 6, count=(9, 10))["verdict"] == "failed"  # whatever the other four would have said
+
+
+def test_too_many_seeds_on_the_wrong_side_to_hold_and_too_few_to_fail() -> None:
+    row = judged([0.25, 0.25, 0.75], count=(3, 3))
+    assert (row["verdict"], row["right"]) == ("undecided", "2/3")
+    assert row["reason"] == "the rule asks for 3 of 3, and most on the wrong side to fail"
 
 
 # --- seeds without a number --------------------------------------------------------------------------
@@ -172,11 +182,13 @@ def test_too_few_seeds_for_a_count() -> None:
     ("others", "count", "verdict"),
     [
         ([0.1], None, "undecided"),
-        ([0.9], None, "failed"),
+        ([0.9], None, "undecided"),
+        ([0.9, 0.8], (3, 3), "failed"),
         ([], None, "undecided"),
         ([0.1, 0.1001, 0.1002], None, "undecided"),  # a mean of four that holds for three says nothing
         ([0.1, 0.2, 0.3], (3, 4), "held"),
-        ([0.1, 0.9, 0.8], (3, 4), "failed"),
+        ([0.9, 0.9, 0.8], (3, 4), "failed"),
+        ([0.1, 0.9, 0.8], (3, 4), "undecided"),
         ([0.1, 0.2, 0.8], (3, 4), "undecided"),
     ],
 )
@@ -203,7 +215,7 @@ def test_an_infinite_number_has_no_interval() -> None:
     assert (row["verdict"], row["mean"]) == ("undecided", math.inf)
     assert row["reason"] == "a number is infinite, so there is no interval"
     assert judged([-math.inf, 0.2])["verdict"] == "held"
-    assert judged([math.inf, 0.2])["verdict"] == "failed"
+    assert judged([math.inf, math.inf])["verdict"] == "failed"
 
 
 # --- in words ------------------------------------------------------------------------------------------

@@ -79,7 +79,8 @@ def test_a_limit_on_the_threshold_holds() -> None:
 
 def test_fewer_than_three_seeds_are_counted() -> None:
     assert judge_mean([0.1, 0.2], "<=", 0.2) == "held"
-    assert judge_mean([0.1, 0.3], "<=", 0.2) == "failed"
+    assert judge_mean([0.1, 0.3], "<=", 0.2) == "undecided"
+    assert judge_mean([0.4, 0.3], "<=", 0.2) == "failed"
     assert judge_mean([0.1], ">=", 0.2) == "failed"
     assert judge_mean([], ">=", 0.2) == "undecided"
     assert judge_mean([math.nan], "<=", 0.2) == judge_mean([math.nan], ">=", 0.2) == "failed"
@@ -93,16 +94,31 @@ def test_a_mean_that_is_nan_never_holds() -> None:
 
 @given(st.lists(st.booleans(), max_size=10), st.integers(1, 12), st.integers(0, 6))
 def test_a_rule_written_as_a_count(right: list[bool], needed: int, missing: int) -> None:
-    """Held or failed exactly when whatever the missing seeds say could not change it."""
+    """Held exactly when whatever the missing seeds say could not change it; failed when they could not make it hold
+    and most of all seeds are on the wrong side, whatever the missing ones say."""
     of = max(len(right) + missing, needed)
-    outcomes = {sum(right) + more >= needed for more in range(of - len(right) + 1)}
-    expected = "undecided" if len(outcomes) == 2 else "held" if outcomes == {True} else "failed"
+    outcomes = [sum(right) + more for more in range(of - len(right) + 1)]
+    if all(count >= needed for count in outcomes):
+        expected = "held"
+    else:
+        expected = "failed" if all(count < needed and count < of / 2 for count in outcomes) else "undecided"
     assert judge_count(right, needed, of) == expected
+
+
+@pytest.mark.parametrize(
+    ("needed", "of", "verdicts"),
+    [(2, 2, "fuh"), (3, 3, "ffuh"), (2, 3, "ffhh"), (3, 4, "ffuhh"), (9, 10, "fffffuuuuhh"), (1, 3, "fhhh")],
+)
+def test_between_enough_and_most_on_the_wrong_side_a_count_is_undecided(needed: int, of: int, verdicts: str) -> None:
+    found = [judge_count([True] * right + [False] * (of - right), needed) for right in range(of + 1)]
+    assert found == [{"f": "failed", "u": "undecided", "h": "held"}[letter] for letter in verdicts]
 
 
 def test_a_count_by_default_asks_for_all_that_are_there() -> None:
     assert judge_count([True] * 3) == "held"
-    assert judge_count([True, False, True]) == "failed"
+    assert judge_count([True, False, True]) == "undecided"
+    assert judge_count([False, False, True]) == "failed"
     assert judge_count([]) == "undecided"
     assert judge_count([True] * 9 + [False], needed=9) == "held"
-    assert judge_count([True] * 8 + [False] * 2, needed=9) == "failed"
+    assert judge_count([True] * 8 + [False] * 2, needed=9) == "undecided"
+    assert judge_count([True] * 4 + [False] * 6, needed=9) == "failed"

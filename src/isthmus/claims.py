@@ -2,7 +2,9 @@
 
 A rule about a mean is *held* or *failed* when the 95 % t-interval over seeds lies on one side of its threshold
 and *undecided* when it straddles it. A rule written as a count, and any rule with fewer than three seeds, is
-counted. A seed without a number leaves a verdict undecided unless the others settle it.
+counted: held when enough seeds are on the right side, failed when most are on the wrong one, else undecided
+(:func:`isthmus.statistics.judge_count`). A seed without a number leaves a verdict undecided unless the others
+settle it.
 """
 
 from __future__ import annotations
@@ -237,7 +239,8 @@ def _reason(claim: Claim, values: Values, rule: str, verdict: Verdict) -> str:
         return "there are no numbers"
     if rule == "count":
         needed, of = claim.needed(len(values))
-        return f"{_seeds(len(values))}, the rule asks for {needed} of {of}"
+        few = f"{_seeds(len(values))}, " if len(values) < of else ""
+        return f"{few}the rule asks for {needed} of {of}" + ("" if few else ", and most on the wrong side to fail")
     if any(math.isinf(value) for value in _present(values)):
         return "a number is infinite, so there is no interval"
     return "the interval straddles the threshold"

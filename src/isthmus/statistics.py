@@ -79,19 +79,23 @@ def judge_mean(values: Sequence[float], side: Side, threshold: float) -> Verdict
 def judge_count(right: Sequence[bool], needed: int | None = None, of: int | None = None) -> Verdict:
     """The verdict of a rule written as a count: ``needed`` of ``of`` seeds (default: all of those given).
 
-    Held when at least ``needed`` seeds are on the right side, failed when too many are on the wrong side for
-    that still to happen, else (seeds are missing) undecided.
+    Held when at least ``needed`` seeds are on the right side. Failed when that can no longer happen and more than half
+    of ``of`` are on the wrong side. Undecided between the two, as a mean is whose interval straddles its threshold.
 
-    >>> judge_count([True, True]), judge_count([True, False]), judge_count([True] * 9 + [False], needed=9)
-    ('held', 'failed', 'held')
+    >>> judge_count([True, True]), judge_count([True, False]), judge_count([False, False])
+    ('held', 'undecided', 'failed')
+    >>> judge_count([True] * 9 + [False], needed=9), judge_count([True] * 4 + [False] * 6, needed=9)
+    ('held', 'failed')
     >>> judge_count([True, True], needed=3, of=3)
     'undecided'
     """
     of = len(right) if of is None else of
     needed = of if needed is None else needed
-    if right and sum(right) >= needed:
+    held = sum(right)
+    if right and held >= needed:
         return "held"
-    return "failed" if len(right) - sum(right) > of - needed else "undecided"
+    wrong = len(right) - held
+    return "failed" if wrong > of - needed and 2 * wrong > of else "undecided"
 
 
 def _within(value: float, side: Side, threshold: float) -> bool:
