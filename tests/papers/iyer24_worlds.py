@@ -45,7 +45,7 @@ def hard(at: At) -> int:
 
 def child(at: At) -> float:
     """The copies as the paper has them."""
-    return (SPLIT[hard(at)][0] if hard(at) else 0.77 - 0.4 * math.exp(-at.epoch / 6)) + 0.001 * at.seed
+    return (SPLIT[hard(at)][0] if hard(at) else 0.77 - 0.4 * math.exp(-at.epoch)) + 0.001 * at.seed
 
 
 def gain(at: At) -> float:
@@ -110,7 +110,8 @@ def _lengths(study: BranchStudy, k: float, per_epoch: int) -> list[float]:
     if branch.to is None or branch.every is None:
         return []
     every, to = (length.steps(per_epoch) / per_epoch for length in (branch.every, branch.to))
-    return [every * i for i in range(1, int((to - k) / every + 1e-9) + 1)]
+    whole = [every * i for i in range(1, int((to - k) / every + 1e-9) + 1)]
+    return whole if abs(k + whole[-1] - to) < 1e-9 else [*whole, to - k]
 
 
 def results(row: Row, world: World, scale: Scale = "small", seeds: int | None = None) -> Results:

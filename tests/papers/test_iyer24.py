@@ -12,6 +12,7 @@ import pytest
 from isthmus import papers
 from isthmus.graph import walk
 from isthmus.nodes import Train
+from isthmus.papers import Scale
 from isthmus.papers.setup import described
 from isthmus.recipe import Recipe
 from isthmus.study import BranchStudy, Study, expand, from_mapping, variants
@@ -51,6 +52,7 @@ PUBLISHED: dict[str, Any] = {
     "alphas": 25,
     "on": "test",
     "norm_stats": "recompute",
+    "measured_on": "10240 in batches of 256",
     "seeds": 3,
 }
 """What is the same wherever a row does not say otherwise (Iyer 2024, section on the set-up; alphas and seeds ours)."""
@@ -221,6 +223,27 @@ def test_the_small_set_up(name: str) -> None:
     for variant, own in SMALL[name].items():
         wanted = {**PUBLISHED, "alphas": 5, **own}
         assert {field: found[variant][field] for field in wanted} == wanted, variant
+
+
+EVERY = {("paper", "f12"): "1ep", ("paper", "f13"): "1ep", ("small", "f13"): "1ep"} | {
+    (scale, "text"): "5ep" for scale in ("small", "paper")
+}
+"""How often networks are looked at after a merge, where that is not every quarter of an epoch."""
+ALONE = {"small": {"f4", "f5", "f7", "f8", "f10", "f11", "f12", "f13", "f14", "f16", "f18", "text"}}
+ALONE["paper"] = {"f4", "f12", "f13", "text"}
+"""Rows without claims about copies that go on beside the merge."""
+
+
+@pytest.mark.parametrize("scale", ["small", "paper"])
+@pytest.mark.parametrize("name", NAMES)
+def test_what_follows_a_merge(name: str, scale: Scale) -> None:
+    merges = [row for row in described(papers.row("iyer24", name).study(scale)) if row.get("looked_at")]
+    assert bool(merges) == (name not in ("f2", "f6"))
+    for row in merges:
+        assert row["looked_at"] == f"every {EVERY.get((scale, name), '0.25ep')}"
+        assert row["merged_buffers"] == "reset"
+        alone = name in ALONE[scale] or (name, row["variant"]) == ("beside", "lr .01")
+        assert row["copies_go_on"] == ("no" if alone else "yes")
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -72,7 +72,7 @@ def test_f3(store: Store, tmp_path: Path) -> None:
         wanted = {
             "gain": g0,
             "better-than-both": merge[seed] - max(child[seed] for child in children),
-            "drop": merge[seed] - later - g0 / 3,
+            "drop": merge[seed] - later - max(g0, 0.0) / 3,
             "no-difference-left": abs(later - copies) - max(1.0, g0 / 3),
         }
         for id, value in wanted.items():

@@ -75,9 +75,13 @@ def test_a_row_a_variant() -> None:
         "children": 3,
         "buffers": "keep",
         "merged": "at every s, then 4ep with warm-up over 30it at lr x 0.1",
+        "merged_buffers": "reset",
+        "looked_at": "every 2ep",
+        "copies_go_on": "yes",
         "alphas": "0 0.4 1",
         "on": "test",
         "norm_stats": "recompute",
+        "measured_on": "10240 in batches of 256",
         "seeds": 3,
     }
     assert {name: base[name] for name in expected} == expected
@@ -115,3 +119,4 @@ def test_a_network_from_initial_to_final_weights() -> None:
         "fc1 fc2",
     )
     assert (found["alphas"], found["on"]) == (21, "test train:100")
+    assert found["measured_on"] is None  # statistics that travel the path are not measured

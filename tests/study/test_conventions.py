@@ -38,6 +38,12 @@ def test_every_convention_that_is_not_the_studys_own() -> None:
     assert isinstance(last, BranchStudy)
     assert last.merge is not None
     assert (last.branch.buffers, last.merge.buffers) == ("keep", "keep")
+    averaged = conventions(normed('merge={after="1ep", every="1ep"}'))[0]
+    assert names(averaged)[-2:] == ["buffers keep", "buffers average"]
+    last = averaged[-1].study
+    assert isinstance(last, BranchStudy)
+    assert last.merge is not None
+    assert (last.branch.buffers, last.merge.buffers) == ("keep", "average")
     mixed = conventions(normed('merge.buffers="keep"', "evaluate.norm_stats=batch"))[0]
     assert names(mixed)[-2:] == ["buffers keep", "buffers reset"]
     assert "norm_stats batch" not in names(mixed)

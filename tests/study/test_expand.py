@@ -109,16 +109,21 @@ def test_noise_seeds_that_are_given_are_the_childrens_own() -> None:
         assert [child.noise for child in trains(ends(request))] == [Noise.of(21), Noise.of(34)]
 
 
-def test_every_multiple_up_to_the_end_is_an_s() -> None:
+def test_every_multiple_up_to_the_end_is_an_s_and_so_is_the_end() -> None:
     found = expand(branch('branch={at=["0ep", "7it", "2ep"], to="4ep", every="1.5ep"}'))
     assert [(r.labels["k"], r.labels["s"], r.labels["s_steps"]) for r in requests(found, "pairs")] == [
         ("0ep", "1.5ep", 8),  # 7.5 steps, halves up
         ("0ep", "3ep", 15),
+        ("0ep", "20it", 20),
         ("7it", "1.5ep", 8),
+        ("7it", "13it", 13),
         ("2ep", "1.5ep", 8),
+        ("2ep", "10it", 10),
     ]
     ks = {k: [end.step for r in requests(found, "pairs", k=k) for end in ends(r)[:1]] for k in ("0ep", "7it", "2ep")}
-    assert ks == {"0ep": [8, 15], "7it": [15], "2ep": [18]}
+    assert ks == {"0ep": [8, 15, 20], "7it": [15, 20], "2ep": [18, 20]}
+    exactly = expand(branch('branch={at=["1ep"], to="4ep", every="1.5ep"}'))
+    assert [r.labels["s_steps"] for r in requests(exactly, "pairs")] == [8, 15]
 
 
 @pytest.mark.parametrize("buffers", ["reset", "keep", "average"])

@@ -75,12 +75,14 @@ def _row(name: str, study: Study, ground: Ground | None, parameters: int | None)
         "start": _start(study.start),
     }
     found |= _branch(study) if isinstance(study, BranchStudy) else _to(study)
-    alphas = study.evaluate.points
+    evaluate, alphas = study.evaluate, study.evaluate.points
+    recomputed = evaluate.norm_stats == "recompute"
     even = alphas == tuple(index / (len(alphas) - 1) for index in range(len(alphas)))
     return found | {
         "alphas": len(alphas) if even else " ".join(f"{alpha:g}" for alpha in alphas),
         "on": " ".join([*study.evaluate.on, *_splits(study)]),
-        "norm_stats": study.evaluate.norm_stats,
+        "norm_stats": evaluate.norm_stats,
+        "measured_on": f"{evaluate.stats_examples} in batches of {evaluate.stats_batch}" if recomputed else None,
         "seeds": len(study.seeds),
     }
 
@@ -181,7 +183,11 @@ def _branch(study: BranchStudy) -> dict[str, Any]:
     at = "every s" if merge.at is None else _texts(merge.at)
     after = "" if merge.after is None else f", then {merge.after}"
     after += f" with warm-up over {merge.warmup}" if merge.warmup is not None else ""
-    return found | {"merged": f"at {at}{after}{f' at lr x {merge.factor:g}' if merge.factor != 1.0 else ''}"}
+    after += f" at lr x {merge.factor:g}" if merge.factor != 1.0 else ""
+    found |= {"merged": f"at {at}{after}", "merged_buffers": merge.buffers}
+    if merge.after is None:
+        return found
+    return found | {"looked_at": f"every {merge.every}", "copies_go_on": "yes" if merge.children_go_on else "no"}
 
 
 def _baselines(baselines: Baselines) -> str:

@@ -47,8 +47,11 @@ def _lengths(build: Builder, study: BranchStudy, k: int) -> list[tuple[str, int]
         return [(str(length), build.steps(length)) for length in branch.lengths]
     assert branch.to is not None
     assert branch.every is not None
-    found = multiples(branch.every, build.steps(branch.to) - k, build.per_epoch)
-    return [(str(Duration(branch.every.amount * (i + 1), branch.every.unit)), s) for i, s in enumerate(found)]
+    left = build.steps(branch.to) - k
+    found = multiples(branch.every, left, build.per_epoch)
+    lengths = [(str(Duration(branch.every.amount * (i + 1), branch.every.unit)), s) for i, s in enumerate(found)]
+    whole = left <= 0 or left in found  # the end may lie between two of them: then it is one more
+    return lengths if whole else [*lengths, (f"{left}it", left)]
 
 
 def _noises(study: BranchStudy, seed: int, trunk: Noise) -> list[Noise | None]:

@@ -20,7 +20,12 @@ from isthmus.tables import Table
 __all__ = ["Convention", "beside", "conventions", "laid_over_all", "sign"]
 
 NORM_STATS: tuple[str, ...] = get_args(Evaluate.model_fields["norm_stats"].annotation)
-BUFFERS = ("keep", "reset")
+BUFFERS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
+    "keep": {"branch": {"buffers": "keep"}, "merge": {"buffers": "keep"}},
+    "average": {"branch": {"buffers": "keep"}, "merge": {"buffers": "average"}},
+    "reset": {"branch": {"buffers": "reset"}, "merge": {"buffers": "reset"}},
+}
+"""What happens to the optimiser's buffers at the branch and at the merge, where those of the first copy are kept."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,8 @@ def conventions(study: Study) -> tuple[list[Convention], list[str]]:
     """The study under every convention that is not its own, and in a sentence each what was left out or costs more.
 
     ``norm_stats`` are those of :class:`Evaluate`; the optimiser's buffers are kept, or reset, at the branch and at the
-    merge alike. Asking networks whether they have running statistics builds them, which loads torch.
+    merge alike, or kept at the branch and averaged at the merge. Asking networks whether they have running statistics
+    builds them, which loads torch.
     """
     studies = list(each(study).values())
     found: list[Convention] = []
@@ -77,9 +83,12 @@ def conventions(study: Study) -> tuple[list[Convention], list[str]]:
         told.append("No network has running statistics: norm_stats makes no difference and is left out.")
     branches = [one for one in studies if isinstance(one, BranchStudy)]
     if branches and any(map(_has_buffers, branches)):
-        for rule in BUFFERS:
-            changes = {"branch": {"buffers": rule}, "merge": {"buffers": rule}}
-            found.append(Convention(f"buffers {rule}", laid_over_all(study, changes)))
+        gone_on = any(one.merge is not None and one.merge.after is not None for one in branches)
+        found += [
+            Convention(f"buffers {name}", laid_over_all(study, changes))
+            for name, changes in BUFFERS.items()
+            if name != "average" or gone_on
+        ]
     elif branches:
         told.append("The optimiser has no buffers: keeping or resetting them makes no difference and is left out.")
     return [one for one in found if _effective(one.study) != _effective(study)], told

@@ -31,7 +31,7 @@ ROW = Row(
     shows=("F1",),
     study=study,
     tables=tabulate,
-    claims=rules.training_on(COPIES, "Iyer 2024, F1"),
+    claims=(*rules.training_on(COPIES, "Iyer 2024, F1"), rules.stalls(COPIES, "Iyer 2024, F1")),
     figures=functools.partial(
         draw.figure_of_gains, "F1", "Test accuracy before and after a merge", (COPIES,), trunk=TRUNK
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from isthmus import plots
-from isthmus.claims import Claim, Tables
+from isthmus.claims import ABOVE, DIRECTION, Claim, Tables
 from isthmus.papers import Row, Scale
 from isthmus.papers.iyer24 import draw, rules
 from isthmus.papers.iyer24 import quantities as q
@@ -34,8 +34,8 @@ CLAIMS = (
         source=SOURCE,
         statistic="training accuracy of the merge minus that one epoch later (points)",
         side=">=",
-        threshold=0.0,
-        why="the claim is about the direction",
+        threshold=ABOVE,
+        why=DIRECTION,
         values=rules.seeds_of((COPIES,), q.over(COPIES, q.lost_in_an_epoch, split="train")),
         count=rules.EVERY,
     ),
@@ -45,8 +45,8 @@ CLAIMS = (
         source=SOURCE,
         statistic="training accuracy in the mean of the last five epochs minus that one epoch after the merge (points)",
         side=">=",
-        threshold=0.0,
-        why="the claim is about the direction",
+        threshold=ABOVE,
+        why=DIRECTION,
         values=rules.seeds_of((COPIES,), q.over(COPIES, q.regained, split="train")),
         count=rules.EVERY,
     ),

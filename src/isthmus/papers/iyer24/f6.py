@@ -19,7 +19,7 @@ SOURCE = "Iyer 2024, F6"
 
 
 def study(scale: Scale = "paper") -> Study:
-    """The grid of F2 with layer normalisation and a warm-up over 100 iterations, and as in F2; small: k of F1 alone."""
+    """The grid of F2 with layer normalisation and a warm-up over 100 iterations, and F2's; small: k of F1."""
     if scale == "small":
         return of("f6", scale, gains(scale), NO_MERGE, variants={LAYER: LAYER_NORM, BATCH: {}})
     variants = {LAYER: LAYER_NORM, LATE: laid_over(LAYER_NORM, late(scale)), BATCH: {}}

@@ -17,7 +17,7 @@ SOURCE = "Iyer 2024, F8"
 
 
 def study(scale: Scale = "paper") -> Study:
-    """The grid of F9 with layer normalisation and a warm-up over 100 iterations, and as in F9; small: that of F1."""
+    """The grid of F9 with layer normalisation and a warm-up over 100 iterations, and F9's; small: k of F1."""
     parts = gains(scale) | {"merge": {**gains(scale)["merge"], "children_go_on": False}}
     return of("f8", scale, parts if scale == "small" else grid(), variants={LAYER: LAYER_NORM, BATCH: {}})
 
@@ -29,7 +29,14 @@ ROW = Row(
     shows=("F8",),
     study=study,
     tables=tabulate,
-    claims=(*rules.smaller(BATCH, LAYER, SOURCE), rules.drop(LAYER, SOURCE), rules.size(LAYER, SOURCE)),
+    claims=(
+        *rules.smaller(BATCH, LAYER, SOURCE),
+        rules.better(LAYER, SOURCE, rules.PAPER),
+        rules.drop(LAYER, SOURCE),
+        rules.same(LAYER, SOURCE, rules.PAPER),
+        rules.everywhere(LAYER, SOURCE),
+        rules.size(LAYER, SOURCE),
+    ),
     figures=functools.partial(
         draw_grids.figure_of_merges, "F8", "Around the merge, layer normalisation", (LAYER, BATCH)
     ),

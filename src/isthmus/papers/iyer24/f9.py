@@ -28,6 +28,11 @@ ROW = Row(
     shows=("F9",),
     study=study,
     tables=tabulate,
-    claims=(*rules.training_on(GRID, SOURCE), rules.same(GRID, SOURCE), rules.size(GRID, SOURCE)),
+    claims=(
+        *rules.training_on(GRID, SOURCE),
+        rules.same(GRID, SOURCE),
+        rules.everywhere(GRID, SOURCE),
+        rules.size(GRID, SOURCE),
+    ),
     figures=functools.partial(draw_grids.figure_of_merges, "F9", "Around the merge, for each k and s", (GRID,)),
 )

@@ -64,8 +64,11 @@ def row(
 
 def _claims(lines: str, merges: str) -> tuple[Claim, ...]:
     return (
-        rules.gains(GRID, merges, threshold=1.0),
+        rules.gains(GRID, merges, threshold=1.0, why="the prediction for other networks and data than those of F1"),
+        rules.better(GRID, merges, rules.PAPER),
         rules.lost_in_an_epoch(GRID, merges),
+        rules.same(GRID, merges, rules.PAPER),
+        rules.everywhere(GRID, merges),
         rules.size(GRID, merges),
         *rules.early(EARLY, lines, rules.PAPER),
         rules.late(LATE, lines, rules.PAPER),

@@ -6,6 +6,7 @@ A *cell* is one k and one s. A function raises
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +29,7 @@ __all__ = [
     "excess_apart",
     "fall",
     "fall_against_gain",
+    "falls",
     "gain",
     "gain_at",
     "largest",
@@ -39,6 +41,7 @@ __all__ = [
     "rise_with_k",
     "smallest",
     "spread",
+    "stays_down",
 ]
 
 Statistic = Callable[[Tables], float]
@@ -135,12 +138,12 @@ def fall(cell: Cell) -> float:
 
 
 def fall_against_gain(cell: Cell) -> float:
-    """The fall minus a third of the gain."""
-    return fall(cell) - cell.gain / 3
+    """The fall minus a third of the gain, where there is one: an accuracy that rises after the merge is no fall."""
+    return fall(cell) - max(cell.gain, 0.0) / 3
 
 
 def apart(cell: Cell) -> float:
-    """How far apart the trained-on merge and the copies that went on are, in the mean over two epochs and both."""
+    """How far the mean accuracy of the trained-on merge over two epochs is from that of the copies that went on."""
     if not cell.children or not any(after > 0 for after, _ in cell.children[0]):
         raise BadInput(f"k = {cell.k}, s = {cell.s}: the copies did not go on after the merge")
     copies = [np.mean(cell.within(series, 2)) for series in cell.children]
@@ -149,7 +152,7 @@ def apart(cell: Cell) -> float:
 
 def excess_apart(cell: Cell) -> float:
     """How far apart they are minus what is allowed: a point, or a third of the gain where that is more."""
-    return float(apart(cell) - np.fmax(1.0, cell.gain / 3))
+    return float(apart(cell) - np.maximum(1.0, cell.gain / 3))
 
 
 def lost(cell: Cell) -> float:
@@ -168,8 +171,23 @@ def lost_in_an_epoch(cell: Cell) -> float:
 
 
 def epoch_against_gain(cell: Cell) -> float:
-    """That minus .3 of the gain."""
-    return lost_in_an_epoch(cell) - 0.3 * cell.gain
+    """That minus .3 of the gain, where there is one."""
+    return lost_in_an_epoch(cell) - 0.3 * max(cell.gain, 0.0)
+
+
+def falls(cell: Cell) -> float:
+    """1 where the merge falls by a third of its gain at least, else 0."""
+    found = fall_against_gain(cell)
+    return found if math.isnan(found) else float(found >= 0)
+
+
+def stays_down(cell: Cell) -> float:
+    """Accuracy of the merge minus its mean over the second half of what is trained on from it."""
+    last = cell.merge[-1][0]
+    later = [accuracy for after, accuracy in cell.merge if after > last / 2]
+    if last <= 0:
+        raise BadInput(f"k = {cell.k}, s = {cell.s}: the merge was not trained on")
+    return float(cell.peak - np.mean(later))
 
 
 def regained(cell: Cell) -> float:
@@ -225,11 +243,13 @@ def _one(found: Table, k: str, s: str) -> Any:
     return rows[0]
 
 
-def rise_with_k(variant: str, s: str, split: str = "test") -> Statistic:
-    """The smallest change of the gain from one k to the next, after the same s; above 0 where it grows all the way."""
+def rise_with_k(variant: str, s: str, of: Sequence[str], split: str = "test") -> Statistic:
+    """The smallest change of the gain from one k to the next ``of`` these, after the same s; where one of them was not
+    run, to the next that was."""
 
     def value(tables: Tables) -> float:
-        rows = sorted(_gains(tables, variant, split).where(s=s), key=lambda row: row["k_epochs"])
+        found = _gains(tables, variant, split).where(lambda row: row["k"] in of, s=s)
+        rows = sorted(found, key=lambda row: row["k_epochs"])
         if len(rows) < 2:
             raise BadInput(f"there are no two k to compare at s = {s}")
         return float(np.min(np.diff([row["gain"] for row in rows])))
@@ -268,14 +288,18 @@ def late_gain(variant: str) -> Statistic:
 
 
 def best_alpha(variant: str, s: str) -> Statistic:
-    """Accuracy at alpha 1/2 minus the best at any other alpha between the copies."""
+    """Accuracy at alpha 1/2 minus the better of those at 1/4 and 3/4.
+
+    Nearer neighbours differ by less than a network on them does by chance, and where one copy is better than the other
+    the highest point is not exactly half way.
+    """
 
     def value(tables: Tables) -> float:
         rows = _variant(tables["lines"], variant, "test").where(s=s)
-        inner = {row["alpha"]: 100 * row["accuracy"] for row in rows if 0 < row["alpha"] < 1}
-        if 0.5 not in inner or len(inner) < 2:
-            raise BadInput(f"there is no line with alpha 1/2 and others in {variant!r} at s = {s}")
-        return float(inner.pop(0.5) - np.max(list(inner.values())))
+        found = {row["alpha"]: 100 * row["accuracy"] for row in rows if row["alpha"] in (0.25, 0.5, 0.75)}
+        if len(found) < 3:
+            raise BadInput(f"there is no line with alpha 1/4, 1/2 and 3/4 in {variant!r} at s = {s}")
+        return float(found.pop(0.5) - np.max(list(found.values())))
 
     return value
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from isthmus.claims import Claim, Tables, per_seed
+from isthmus.claims import ABOVE, DIRECTION, Claim, Tables, per_seed
 from isthmus.errors import BadInput
 from isthmus.papers import Scale
 from isthmus.papers.iyer24.quantities import Cell, cells
@@ -136,11 +136,11 @@ def _ordered(found: Tables) -> float:
 
 
 def _share(change: str, sign: int) -> Callable[[Tables], float]:
+    """The share of the harder half in a gain (``sign`` 1) or a drop; 0 where there is none to have a share of."""
+
     def value(found: Tables) -> float:
         points = [sign * number for number in _column(found, change, "points")]
-        if not sum(points) > 0:
-            raise BadInput(f"there is no {'gain' if sign > 0 else 'drop'} {change} to have a share of")
-        return float(sum(points[2:]) / sum(points))
+        return float(sum(points[2:]) / total) if (total := sum(points)) > 0 else 0.0
 
     return value
 
@@ -166,8 +166,8 @@ def claims(source: str, *, published: bool = False) -> tuple[Claim, ...]:
             " > 1)",
             "order",
             side=">=",
-            threshold=0.0,
-            why="the claim is about the order",
+            threshold=ABOVE,
+            why=DIRECTION,
             count=(2, 3),
             of=_ordered,
         ),

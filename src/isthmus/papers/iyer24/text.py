@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from isthmus import plots
-from isthmus.claims import Claim, Tables, Values, per_seed
+from isthmus.claims import ABOVE, DIRECTION, Claim, Tables, Values, per_seed
 from isthmus.errors import BadInput
 from isthmus.papers import Row, Scale
 from isthmus.papers.iyer24 import draw, rules
@@ -79,10 +79,10 @@ CLAIMS = (
         id="half-way-is-best",
         text="The gain is largest half way between the copies.",
         source=SOURCE,
-        statistic="test accuracy at alpha 1/2 minus the best at any other alpha between the copies, k = s = 5 (points)",
+        statistic="test accuracy at alpha 1/2 minus the better of those at 1/4 and 3/4, k = s = 5 (points)",
         side=">=",
-        threshold=0.0,
-        why="the claim is about the order",
+        threshold=ABOVE,
+        why=DIRECTION,
         values=rules.seeds_of((MERGED,), q.best_alpha(MERGED, "5ep")),
     ),
     Claim(
@@ -101,8 +101,8 @@ CLAIMS = (
         source=SOURCE,
         statistic="training accuracy half way between the copies minus the mean of the two, k = s = 5 (points)",
         side=">=",
-        threshold=0.0,
-        why="the claim is about the sign",
+        threshold=ABOVE,
+        why=DIRECTION,
         values=rules.seeds_of((MERGED,), q.gain_at(MERGED, "5ep", ["5ep"], split="train")),
     ),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 
-from isthmus.claims import Claim, per_seed
+from isthmus.claims import ABOVE, Claim, per_seed
 from isthmus.papers import Row, Scale
 from isthmus.papers.vlaar22 import draw, f1a, setups
 from isthmus.papers.vlaar22 import quantities as q
@@ -45,7 +45,7 @@ CLAIMS = tuple(
         source=PAPER,
         statistic=HALF.format(what),
         side=">=",
-        threshold=q.ABOVE,
+        threshold=ABOVE,
         why=WHY,
         values=per_seed(q.difference(q.scaled(0.5, q.rise(NARROW)), q.rise(variant))),
         published="no barrier",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 
-from isthmus.claims import Claim, per_seed
+from isthmus.claims import ABOVE, Claim, per_seed
 from isthmus.papers import Row, Scale
 from isthmus.papers.vlaar22 import draw, setups
 from isthmus.papers.vlaar22 import quantities as q
@@ -46,7 +46,7 @@ CLAIMS = (
         statistic="mean over alpha of |loss - that of the whole block 3|: where all but the running statistics move,"
         " minus where these alone move (nats; above 0: the statistics are nearer)",
         side=">=",
-        threshold=q.ABOVE,
+        threshold=ABOVE,
         why="nearer is nearer; in two seeds of three",
         values=per_seed(q.difference(q.apart(ALONE, OTHERS, BLOCK), q.apart(ALONE, STATISTICS, BLOCK))),
         count=(2, 3),

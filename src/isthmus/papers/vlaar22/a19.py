@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from isthmus.claims import Claim, Tables, Values, per_seed
+from isthmus.claims import ABOVE, DIRECTION, Claim, Tables, Values, per_seed
 from isthmus.errors import BadInput
 from isthmus.papers import Row, Scale
 from isthmus.papers.vlaar22 import bars, draw, networks
@@ -117,8 +117,8 @@ def _narrower(name: str, others: str, barrier: str, what: str) -> Claim:
         source=TABLE,
         statistic=f"test accuracy with NB at {what} minus that with B at {what} (points)",
         side=">=",
-        threshold=q.ABOVE,
-        why=q.DIRECTION,
+        threshold=ABOVE,
+        why=DIRECTION,
         values=per_seed(q.gain(others, barrier)),
         published=f"{PUBLISHED[others][0]} against {PUBLISHED[barrier][0]} in our reading",
     )
@@ -156,8 +156,8 @@ CLAIMS = (
         source=TABLE,
         statistic="test accuracy of the whole network minus that with B at 1/2 (points)",
         side=">=",
-        threshold=q.ABOVE,
-        why=q.DIRECTION,
+        threshold=ABOVE,
+        why=DIRECTION,
         values=per_seed(q.gain(BASE, HALF_BARRIER)),
         published=f"{PUBLISHED[BASE][0]} against {PUBLISHED[HALF_BARRIER][0]} in our reading",
     ),

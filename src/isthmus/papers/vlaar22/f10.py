@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 
-from isthmus.claims import Claim, per_seed
+from isthmus.claims import ABOVE, DIRECTION, Claim, per_seed
 from isthmus.papers import Row, Scale
 from isthmus.papers.vlaar22 import draw, setups
 from isthmus.papers.vlaar22 import quantities as q
@@ -36,8 +36,8 @@ def _claim(name: str, network: str, scales: tuple[str, ...]) -> Claim:
         statistic="largest rise of the test loss over blocks (stem, 1 to 4, fc) when each moves alone: that of"
         f" {network} minus that of ResNet-18 (nats)",
         side=">=",
-        threshold=q.ABOVE,
-        why=q.DIRECTION,
+        threshold=ABOVE,
+        why=DIRECTION,
         values=per_seed(q.difference(q.largest_rise(network), q.largest_rise(BASE))),
         published="higher block barriers",
         scales=scales,

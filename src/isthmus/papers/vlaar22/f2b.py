@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 
-from isthmus.claims import Claim, per_seed
+from isthmus.claims import ABOVE, DIRECTION, Claim, per_seed
 from isthmus.papers import Row, Scale
 from isthmus.papers.vlaar22 import draw, setups
 from isthmus.papers.vlaar22 import quantities as q
@@ -45,8 +45,8 @@ CLAIMS = (
         statistic="sum over blocks (stem, 1 to 4, fc) of the rise of the test loss when each moves alone: from random"
         " labels minus from scratch (nats)",
         side=">=",
-        threshold=q.ABOVE,
-        why=q.DIRECTION,
+        threshold=ABOVE,
+        why=DIRECTION,
         values=per_seed(q.difference(q.summed_rises(RANDOM), q.summed_rises(SCRATCH))),
         published="higher block barriers",
     ),
@@ -57,8 +57,8 @@ CLAIMS = (
         statistic="rise of the test loss on the path of the whole network: from random labels minus from scratch"
         " (nats)",
         side=">=",
-        threshold=q.ABOVE,
-        why=q.DIRECTION,
+        threshold=ABOVE,
+        why=DIRECTION,
         values=per_seed(q.difference(q.rise(RANDOM), q.rise(SCRATCH))),
         published="higher barrier",
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from isthmus.claims import Claim
+from isthmus.claims import ABOVE, DIRECTION, Claim
 from isthmus.papers import Row, Scale
 from isthmus.papers.vlaar22 import draw, setups
 from isthmus.papers.vlaar22 import quantities as q
@@ -79,8 +79,8 @@ CLAIMS = (
         statistic="test accuracy where the learning rate falls first: from the top minus from initial weights (points)"
         f"{WITH_BARRIER}",
         side=">=",
-        threshold=q.ABOVE,
-        why=q.DIRECTION,
+        threshold=ABOVE,
+        why=DIRECTION,
         values=with_barrier(q.gain(TOP + EARLY, SCRATCH + EARLY)),
         published="faster",
     ),
@@ -91,8 +91,8 @@ CLAIMS = (
         statistic="the smallest of the gains in training accuracy, without augmentation, of the three starts over"
         f" initial weights (points){WITH_BARRIER}",
         side=">=",
-        threshold=q.ABOVE,
-        why=q.DIRECTION,
+        threshold=ABOVE,
+        why=DIRECTION,
         values=with_barrier(q.smallest(*(q.gain(name, SCRATCH, "train") for name in OFFSETS))),
         published="99.44 against 99.80, 99.86, 99.88",
     ),

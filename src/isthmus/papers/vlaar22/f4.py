@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from isthmus.claims import Claim, Tables, per_seed
+from isthmus.claims import ABOVE, DIRECTION, Claim, Tables, per_seed
 from isthmus.papers import Row, Scale
 from isthmus.papers.vlaar22 import bars, draw, f2a, setups
 from isthmus.papers.vlaar22 import quantities as q
@@ -96,8 +96,8 @@ CLAIMS = (
         statistic="test accuracy with block 4 of T new minus that with the one of blocks 1 to 3 new that is the least"
         " accurate on average (points)",
         side="<=",
-        threshold=-q.ABOVE,
-        why=q.DIRECTION,
+        threshold=-ABOVE,
+        why=DIRECTION,
         values=beyond(q.accuracy, [T[4]], [T[1], T[2], T[3]]),
         published="90.97 against 91.79, 91.83, 92.35",
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from isthmus.claims import Claim, Tables, per_seed
+from isthmus.claims import ABOVE, DIRECTION, Claim, Tables, per_seed
 from isthmus.papers import Row, Scale
 from isthmus.papers.vlaar22 import draw, setups
 from isthmus.papers.vlaar22 import quantities as q
@@ -115,8 +115,8 @@ CLAIMS = (
         source=PAPER,
         statistic="test accuracy with block 4 from random labels minus that from scratch, weight decay 5e-4 (points)",
         side=">=",
-        threshold=q.ABOVE,
-        why=q.DIRECTION,
+        threshold=ABOVE,
+        why=DIRECTION,
         values=per_seed(q.gain(random("5e-4", 4), scratch("5e-4"))),
         published="slightly better",
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from isthmus.claims import Claim, per_seed
+from isthmus.claims import ABOVE, DIRECTION, Claim, per_seed
 from isthmus.papers import Row, Scale
 from isthmus.papers.vlaar22 import draw, setups
 from isthmus.papers.vlaar22 import quantities as q
@@ -53,8 +53,8 @@ CLAIMS = (
         statistic="the smaller of two losses of test accuracy: from all of the data to a half, and from there to a"
         " fifth (points)",
         side=">=",
-        threshold=q.ABOVE,
-        why=q.DIRECTION,
+        threshold=ABOVE,
+        why=DIRECTION,
         values=per_seed(q.smallest(q.gain(BASE, HALF), q.gain(HALF, FIFTH))),
         published="worse",
     ),
@@ -87,8 +87,8 @@ CLAIMS = (
         source=f"{PAPER} and Table 1",
         statistic="test accuracy with crop and flip minus that without (points)",
         side=">=",
-        threshold=q.ABOVE,
-        why=q.DIRECTION,
+        threshold=ABOVE,
+        why=DIRECTION,
         values=per_seed(q.gain(BASE, PLAIN)),
         published="worse",
     ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 
-from isthmus.claims import Claim, per_seed
+from isthmus.claims import ABOVE, DIRECTION, Claim, per_seed
 from isthmus.papers import Row, Scale
 from isthmus.papers.vlaar22 import draw, setups
 from isthmus.papers.vlaar22 import quantities as q
@@ -70,8 +70,8 @@ CLAIMS = (
         source=PAPER,
         statistic="test accuracy at 5e-4 minus that of the other weight decay which is best on average (points)",
         side=">=",
-        threshold=q.ABOVE,
-        why=q.DIRECTION,
+        threshold=ABOVE,
+        why=DIRECTION,
         values=q.lead("5e-4", "0", "1e-4", "5e-3"),
         published="5e-4 best, 5e-3 worse",
     ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 
-from isthmus.claims import Claim, per_seed
+from isthmus.claims import ABOVE, DIRECTION, Claim, per_seed
 from isthmus.papers import Row, Scale
 from isthmus.papers.vlaar22 import draw, setups
 from isthmus.papers.vlaar22 import quantities as q
@@ -35,8 +35,8 @@ CLAIMS = (
         statistic="the smaller of two differences of relative distance |f - i| / |i|: at 0.1 minus at 0.01, and at 0.01"
         " minus at 0.001",
         side=">=",
-        threshold=q.ABOVE,
-        why=q.DIRECTION,
+        threshold=ABOVE,
+        why=DIRECTION,
         values=per_seed(
             q.smallest(
                 q.difference(q.distance("0.1"), q.distance("0.01")),
@@ -52,8 +52,8 @@ CLAIMS = (
         source=PAPER,
         statistic="test accuracy at 0.01 minus that at the other fixed rate which is best on average (points)",
         side=">=",
-        threshold=q.ABOVE,
-        why=q.DIRECTION,
+        threshold=ABOVE,
+        why=DIRECTION,
         values=q.lead("0.01", "0.1", "0.001"),
         published="0.01 best",
     ),
@@ -64,8 +64,8 @@ CLAIMS = (
         statistic="rise of the test loss on the path of the whole network at 0.01 minus the larger of those at 0.1 and"
         " 0.001 (nats)",
         side=">=",
-        threshold=q.ABOVE,
-        why=q.DIRECTION,
+        threshold=ABOVE,
+        why=DIRECTION,
         values=per_seed(q.difference(q.rise("0.01"), q.largest(q.rise("0.1"), q.rise("0.001")))),
         published="only 0.01 non-monotone",
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from isthmus.claims import Claim, Tables, per_seed
+from isthmus.claims import ABOVE, DIRECTION, Claim, Tables, per_seed
 from isthmus.errors import BadInput
 from isthmus.papers import Row, Scale
 from isthmus.papers.vlaar22 import bars, draw, networks
@@ -179,8 +179,8 @@ def _claims(network: Network) -> tuple[Claim, ...]:
             source=source,
             statistic="test accuracy with weight decay on B only minus that with weight decay on NB only (points)",
             side=">=",
-            threshold=q.ABOVE,
-            why=q.DIRECTION,
+            threshold=ABOVE,
+            why=DIRECTION,
             values=per_seed(q.gain(of(DECAY_BARRIER), over=of(DECAY_OTHERS))),
             published=published(DECAY_BARRIER, DECAY_OTHERS),
         ),

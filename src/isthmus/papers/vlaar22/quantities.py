@@ -17,8 +17,6 @@ from isthmus.errors import BadInput
 from isthmus.tables import Table
 
 __all__ = [
-    "ABOVE",
-    "DIRECTION",
     "MAIN",
     "accuracy",
     "among",
@@ -48,9 +46,6 @@ __all__ = [
 Statistic = Callable[[Tables], float]
 
 MAIN = "initial->final"
-ABOVE = 1e-9
-"""The threshold of a rule that wants more than nothing: two values that are equal are not above each other."""
-DIRECTION = "the claim is about the direction: more than nothing, a tie does not count"
 OVERLAPPING = ("all", "stage4.0")
 """Rows of ``paths`` that are no parts of a network beside the others: the whole, and a part of another part."""
 
