@@ -26,7 +26,7 @@ LAYERS = (
     {"downloads"},
     {
         *("generators", "examples", "losses", "networks", "normalisation", "firstlayer", "optimizers", "reuse"),
-        *("capture", "devices", "stacking", "together"),
+        *("capture", "checkpoints", "devices", "stacking", "together"),
         *("training", "merging", "alignment", "evaluation", "importance", "gradients"),
     },
     {"nodes", "graph", "store", "choices", "execute"},
@@ -64,6 +64,8 @@ TORCH_FREE = {
 COMPUTES = {
     "execute.compute",
     "execute.flight",
+    "execute.inputs",
+    "execute.records",
     "execute.worker",
 }  # the parts of a free package that run in worker processes
 HEAVY = {"torch", "scipy", "matplotlib", "pandas"}
