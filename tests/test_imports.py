@@ -34,7 +34,7 @@ LAYERS = (
     {"claims", "plots", "redraw", "speed"},
     {"figures", "papers", "report"},
     {"demo", "display"},
-    {"cli", "cli_audit", "cli_data"},
+    {"cli"},
     {"__main__"},
 )
 """From the foundations up: a module imports from its own layer and those before it."""
@@ -55,8 +55,6 @@ TORCH_FREE = {
         "demo",
         "display",
         "cli",
-        "cli_audit",
-        "cli_data",
         "__main__",
     ),
     "",  # the package itself
