@@ -21,6 +21,7 @@ import pytest
 
 import small_mnist
 from isthmus import __version__, cli, noise, papers, training
+from isthmus.cli import hardware
 from isthmus.errors import BadInput, Interrupted, RunFailed
 from isthmus.noise import Noise
 from isthmus.store import Store
@@ -548,5 +549,5 @@ def test_rows_that_cannot_run_do_not_keep_others_from_it(
 def test_processes_by_default(monkeypatch: pytest.MonkeyPatch, cores: int, devices: int, expected: int) -> None:
     monkeypatch.setattr("isthmus.execute.cores", lambda: cores)
     monkeypatch.setattr("torch.cuda.device_count", lambda: devices)
-    assert cli._workers("cpu") == cores
-    assert cli._workers("cuda") == expected
+    assert hardware.workers("cpu") == cores
+    assert hardware.workers("cuda") == expected

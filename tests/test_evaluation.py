@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import isthmus
-from isthmus import evaluation, firstlayer, paths
+from isthmus import firstlayer, paths
 from isthmus.errors import BadData, BadInput, BadWeights, IsthmusWarning
-from isthmus.evaluation import evaluate_path, predict
+from isthmus.evaluation import arguments, evaluate_path, predict
 from isthmus.examples import Examples
 from small_networks import NETWORKS, make, pictures
 from untouched import awkward, generators, portrait
@@ -636,5 +636,5 @@ def test_one_warning_where_statistics_were_interpolated_unasked() -> None:
 def test_a_batch_of_a_million_numbers() -> None:
     for device, expected in (("cpu", [2048, 1024, 256]), ("cuda", [16384, 8192, 2048])):
         inputs = (torch.zeros(3, numbers) for numbers in (2, 784, 3072))
-        sizes = [evaluation._batch_size(Examples.of((x, [0, 1, 2])), torch.device(device)) for x in inputs]
+        sizes = [arguments.batch_size(Examples.of((x, [0, 1, 2])), torch.device(device)) for x in inputs]
         assert sizes == expected

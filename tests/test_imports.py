@@ -26,7 +26,7 @@ LAYERS = (
     {"downloads"},
     {
         *("generators", "examples", "losses", "networks", "normalisation", "firstlayer", "optimizers", "reuse"),
-        *("capture", "devices", "stacking", "together"),
+        *("capture", "checkpoints", "devices", "stacking", "together"),
         *("training", "merging", "alignment", "evaluation", "importance", "gradients"),
     },
     {"nodes", "graph", "store", "choices", "execute"},
@@ -34,7 +34,7 @@ LAYERS = (
     {"claims", "plots", "redraw", "speed"},
     {"figures", "papers", "report"},
     {"demo", "display"},
-    {"cli", "cli_audit", "cli_data"},
+    {"cli"},
     {"__main__"},
 )
 """From the foundations up: a module imports from its own layer and those before it."""
@@ -55,8 +55,6 @@ TORCH_FREE = {
         "demo",
         "display",
         "cli",
-        "cli_audit",
-        "cli_data",
         "__main__",
     ),
     "",  # the package itself
@@ -64,6 +62,8 @@ TORCH_FREE = {
 COMPUTES = {
     "execute.compute",
     "execute.flight",
+    "execute.inputs",
+    "execute.records",
     "execute.worker",
 }  # the parts of a free package that run in worker processes
 HEAVY = {"torch", "scipy", "matplotlib", "pandas"}

@@ -15,7 +15,10 @@ from isthmus import weights
 from isthmus.errors import BadInput, BadWeights
 from isthmus.weights import Weights, check_match
 
-__all__ = ["NetworkState", "forward", "load_into", "private_copy"]
+__all__ = ["Holders", "NetworkState", "forward", "holders", "load_into", "private_copy"]
+
+Holders = Mapping[str, tuple[dict[str, Any], str]]
+"""Where a module keeps each of its tensors: the dictionary and the key."""
 
 _WEIGHTS, _OPTIMIZER = "weights/", "optimizer/"
 
@@ -131,6 +134,15 @@ def forward(model: nn.Module, inputs: Tensor, precision: str = "float32") -> Ten
             " logits."
         )
     return outputs
+
+
+def holders(model: nn.Module, names: Mapping[str, Tensor]) -> Holders:
+    """By name in the state dict. A forward pass may put another tensor in place of one, so none is held on to."""
+    found: dict[str, tuple[dict[str, Any], str]] = {}
+    for prefix, module in model.named_modules(remove_duplicate=False):
+        for holder in (module._parameters, module._buffers):
+            found |= {f"{prefix}.{key}" if prefix else key: (holder, key) for key in holder}
+    return {name: found.get(name, (dict(names), name)) for name in names}
 
 
 @torch.no_grad()

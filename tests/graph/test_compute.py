@@ -18,9 +18,10 @@ from torch import nn
 
 import isthmus
 from isthmus import datasets, models, noise, paths, weights
+from isthmus.checkpoints import read_weights
 from isthmus.errors import BadData, BadInput, BadWeights, Damaged
 from isthmus.execute import Setting
-from isthmus.execute.compute import Stopped, Workshop, read_weights
+from isthmus.execute.compute import Stopped, Workshop
 from isthmus.networks import NetworkState
 from isthmus.nodes import (
     Choose,

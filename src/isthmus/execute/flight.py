@@ -11,10 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from isthmus import training
+from isthmus.choices import applied
 from isthmus.errors import IsthmusError
+from isthmus.graph import on_the_way
 from isthmus.networks import NetworkState
 from isthmus.nodes import Node, Part, Train
-from isthmus.store import Record
+from isthmus.recipe import Recipe
+from isthmus.store import Record, join_ancestries
 from isthmus.together import Replica, stacks, train_together
 from isthmus.training import Log
 
@@ -38,7 +41,7 @@ class Flight:
 
     def __init__(self, workshop: Workshop, node: Train, began: float) -> None:
         self.workshop, self.node, self.began = workshop, node, began
-        self.start, self.state, self.pins, self.reached = workshop.departure(node)
+        self.start, self.state, self.pins, self.reached = _departure(workshop, node)
         self.ancestry = dict(self.pins[1])
         self.saved, self.told, self.among = time.monotonic(), 0.0, 1
 
@@ -67,18 +70,18 @@ class Flight:
         node, workshop = self.node, self.workshop
         on_test = node.until is not None and node.until.on == "test"
         return {
-            "recipe": workshop.recipe(node),
-            "data": workshop.examples(node.data, node.part or Part("train"), node.model),
-            "model": workshop.skeleton(node.model),
+            "recipe": _recipe(workshop, node),
+            "data": workshop.inputs.examples(node.data, node.part or Part("train"), node.model),
+            "model": workshop.inputs.skeleton(node.model),
             "rates": node.rates(self.start),
             "until": node.until,
-            "test_data": workshop.examples(node.data, Part("test"), node.model) if on_test else None,
+            "test_data": workshop.inputs.examples(node.data, Part("test"), node.model) if on_test else None,
         }
 
     def at_once(self) -> Record:
         """The record where it had reached its goal before it departed."""
         told = _told(self.node, self.start, np.zeros(0, np.float32), reached=True)
-        return self.workshop.put_state(self.node, self.state, self.began, pins=self.pins, summary=told)
+        return self.workshop.records.put_state(self.node, self.state, self.began, pins=self.pins, summary=told)
 
     def ended(self, state: NetworkState, log: Log) -> Record:
         """The record of its end.
@@ -91,7 +94,7 @@ class Flight:
             raise Stopped(f"stopped at step {state.step}")
         told = _told(self.node, self.start, log.losses, reached=bool(log.reached))
         pins, seconds = (self.pins[0], self.ancestry), log.seconds if self.among > 1 else None
-        return self.workshop.put_state(
+        return self.workshop.records.put_state(
             self.node, state, self.began, pins=pins, summary=told, seconds=seconds, together=self.among
         )
 
@@ -100,7 +103,9 @@ class Flight:
         way, seconds = self.node.at(state.step), (time.perf_counter() - self.began) / self.among
         pins = dict(self.pins[0]), {key: digest for key, digest in self.ancestry.items() if key != way.key}
         told = _told(self.node, self.start, losses, reached=False)
-        self.workshop.put_state(way, state, self.began, pins=pins, summary=told, seconds=seconds, together=self.among)
+        self.workshop.records.put_state(
+            way, state, self.began, pins=pins, summary=told, seconds=seconds, together=self.among
+        )
 
     def each_epoch(self, step: int, losses: npt.NDArray[np.float32], here: Callable[[], NetworkState]) -> bool:
         """Pin the state at an epoch's end, store it now and then; whether to stop."""
@@ -179,6 +184,33 @@ def fly(workshop: Workshop, flights: Sequence[Flight], ended: Ended) -> list[Tra
     with suppress(Exception):
         formation.fly()
     return [flight.node for flight in formation.left.values()]
+
+
+def _recipe(workshop: Workshop, node: Train) -> Recipe:
+    """The recipe of a trained state, with the blocks that its rules wait for."""
+    recipe = node.recipe
+    for choice in node.choices:
+        recipe = applied(recipe, workshop.store.get(choice.key).summary["value"])
+    return recipe
+
+
+def _departure(
+    workshop: Workshop, node: Train
+) -> tuple[int, NetworkState, tuple[dict[str, str], dict[str, str]], bool]:
+    """Where training begins, and whether it has reached its goal there already.
+
+    That is the last stored state on the way, else the root. A state that descends from a realisation
+    which the store no longer holds is passed over: what is trained from it could meet nothing new.
+    """
+    for way in on_the_way(node, workshop.store):
+        record = workshop.store.get(way.key)
+        if workshop.store.agrees(record):
+            state, reached = workshop.inputs.state_of(record, node.model), bool(record.summary.get("reached"))
+            return state.step, state, ({way.key: record.digest}, join_ancestries([record])), reached
+    state = workshop.inputs.load(node.root)
+    if node.buffers == "reset":
+        state = state.without_buffers()
+    return state.step, state, workshop.records.pins(node), False
 
 
 def _told(node: Train, start: int, losses: npt.NDArray[np.float32], *, reached: bool) -> dict[str, Any]:

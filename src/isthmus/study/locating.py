@@ -111,7 +111,7 @@ def _pretraining(
 
 def _from_file(found: Located, study: Study, start: Start, own: Own, root: str | Path | None, absent: bool) -> None:
     from isthmus import weights
-    from isthmus.execute.compute import read_weights
+    from isthmus.checkpoints import read_weights
 
     assert start.file is not None
     places = weights_places(start.file, root)
