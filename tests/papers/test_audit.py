@@ -80,7 +80,7 @@ def test_each_convention_is_the_row_run_so(tmp_path: Path) -> None:
     table = audit.compare(found.claims)
     assert list(dict.fromkeys(table["convention"])) == [
         *("default", "norm_stats interpolate", "norm_stats batch", "norm_stats keep", "norm_stats init"),
-        "buffers keep",
+        *("buffers keep", "buffers average"),
     ]
     sets = {"norm_stats init": ["evaluate.norm_stats=init"]}
     sets["buffers keep"] = ["branch.buffers=keep", "merge.buffers=keep"]
@@ -146,7 +146,7 @@ def test_the_figure(drawn: dict[str, Figure], tmp_path: Path) -> None:
     (axes,) = drawn["audit"].axes
     texts = [text.get_text() for text in axes.texts]
     assert texts[:3] == ["default", "norm stats init", "buffers keep"]
-    assert {"failed -1.25*", "held 2.5", "held -0.125", "undecided nan"} <= set(texts)
+    assert {"failed -1.25 (-)", "held 2.5", "held -0.125", "undecided nan"} <= set(texts)
     framed = [patch for patch in axes.patches if patch.get_linewidth() == 1.4]
     assert len(framed) == 2  # what contradicts
 
@@ -198,6 +198,7 @@ def test_auditing_a_row(isthmus: Any, tmp_path: Path) -> None:
     assert added == [
         *(f"norm_stats {mode}: in addition 7 path." for mode in ("interpolate", "batch", "keep", "init")),
         "buffers keep: in addition 1 distance, 1 merge, 7 path, 5 train.",
+        "buffers average: in addition 1 merge, 2 path, 1 train.",
     ]
     code, out, _ = isthmus("reproduce", "mine", "mini", "--out", "here", *HERE)
     assert code == 0
@@ -207,7 +208,7 @@ def test_auditing_a_row(isthmus: Any, tmp_path: Path) -> None:
     assert lines[-2] == "(! contradicts the default, * another verdict, - another sign of the mean)"
     with (tmp_path / "here" / "audit.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == 6 * 2
+    assert len(rows) == 7 * 2
     with (tmp_path / "here" / "claims.csv").open(newline="", encoding="utf-8") as file:
         own = {row["claim"]: row["mean"] for row in csv.DictReader(file)}
     assert {row["claim"]: row["mean"] for row in rows if row["convention"] == "default"} == own
@@ -234,11 +235,11 @@ def test_auditing_a_study(isthmus: Any, tmp_path: Path) -> None:
     assert code == 0
     lines = out.splitlines()
     assert lines[-1] == "Conventions beside each other: audit.csv"
-    assert [line.split(":")[0] for line in lines[-6:-1]] == [
+    assert [line.split(":")[0] for line in lines[-7:-1]] == [
         *(f"norm_stats {mode}" for mode in ("interpolate", "batch", "keep", "init")),
-        "buffers keep",
+        *("buffers keep", "buffers average"),
     ]
     assert "of 6 signed barriers have another sign." in lines[-2]
     with (tmp_path / "isthmus-out" / "small" / "audit.csv").open(newline="", encoding="utf-8") as file:
         names = {row["convention"] for row in csv.DictReader(file)}
-    assert len(names) == 6
+    assert len(names) == 7

@@ -15,7 +15,7 @@ from test_vlaar22_claims import PLAIN, ROWS
 from vlaar22_worlds import ALPHAS, MAIN, World, barrier, plateau, slope, tables, world
 
 from isthmus import plots
-from isthmus.papers.vlaar22 import draw
+from isthmus.papers.vlaar22 import draw, f3, f8
 from isthmus.tables import Table
 
 FILES = {
@@ -27,7 +27,7 @@ FILES = {
     "a18": ["A18"],
     "f2a": ["F2A", "F2A-fresh-final"],
     "f2b": ["F2B"],
-    "f3": ["F3"],
+    "f3": ["F3", "TA3-train", "TA3-test"],
     "f6": ["F6"],
 }
 
@@ -154,6 +154,23 @@ def test_colours_of_what_is_ordered_and_of_many(tmp_path: Path, drawn: dict[str,
 def test_f3_leaves_out_what_is_half_way(tmp_path: Path, drawn: dict[str, Figure]) -> None:
     ROWS["f3"].figures(tables(PLAIN["f3"]), tmp_path)
     assert len(lines(drawn["F3"].axes[0])) == 4
+
+
+def test_table_a3_is_there_on_both_sets() -> None:
+    found = f3.table_a3(tables(PLAIN["f3"])["accuracy"])
+    (top,) = found.where(split="train", variant="top")
+    assert (top["accuracy"], top["change"], top["published"]) == (pytest.approx(91.02), pytest.approx(1.0), 99.86)
+    assert top["published_change"] == pytest.approx(0.42)
+    assert found.where(split="test")["published"] == [90.01, 91.05, 91.12, 90.85]
+
+
+def test_distances_stand_beside_the_published_ones() -> None:
+    found = f8.distances(tables(PLAIN["f8"].but(distance={"base": 0.95}))["paths"])
+    assert [(row["variant"], row["published"]) for row in found] == [
+        ("base", None), ("0.1", 1.03), ("0.01", 0.88), ("0.001", 0.22),
+    ]  # fmt: skip
+    assert found["relative_distance"] == pytest.approx([0.95, 1.03, 0.88, 0.22])
+    assert found["seeds"] == [3] * 4
 
 
 def test_f1a_shows_each_route_of_each_set(tmp_path: Path, drawn: dict[str, Figure]) -> None:

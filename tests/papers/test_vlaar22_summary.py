@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from isthmus import datasets, models, papers
 from isthmus.claims import judge
 from isthmus.errors import BadInput
 from isthmus.nodes import Node, PathMeasure
-from isthmus.papers.vlaar22 import lines, summary
+from isthmus.papers.vlaar22 import lines, summary, t1
 from isthmus.papers.vlaar22.gathering import changed, gathered, parts
 from isthmus.store import Store
 from isthmus.study import Results, expand, from_mapping, run
@@ -177,7 +178,7 @@ def test_nothing_is_trained_for_the_summary_that_the_rows_do_not_train() -> None
 
 def world(rise: Mapping[str, float], change: Mapping[str, float], names: tuple[str, ...]) -> dict[str, Net]:
     """Interventions with a rise of the whole path and a change of accuracy against their base."""
-    found = {one.against: Net(80.0, blocks=("fc",)) for one in LISTED if one.name in names}
+    found = {one.against: Net(80.0, {"all": 0.4}, blocks=("fc",)) for one in LISTED if one.name in names}
     for name in names:
         net = Net(80.0 + change[name], {"all": rise[name], "fc": 1.0 - rise[name]}, blocks=("fc",))
         found[name] = dataclasses.replace(net, spread=lambda seed: 0.3 * (seed - 1))
@@ -185,7 +186,9 @@ def world(rise: Mapping[str, float], change: Mapping[str, float], names: tuple[s
 
 
 def of_group(group: str) -> tuple[str, ...]:
-    return tuple(one.name for one in LISTED if one.line.group == group and one.name not in BASES)[:5]
+    return tuple(
+        one.name for one in LISTED if one.line.group == group and one.name not in BASES and not one.line.same_accuracy
+    )[:5]
 
 
 BASES = {one.against for one in LISTED}
@@ -279,6 +282,50 @@ def test_runs_without_a_number_are_left_out_and_counted() -> None:
     assert set(verdicts(T1, {}).values()) == {"undecided"}
 
 
+def test_changes_that_tell_nothing_are_left_out() -> None:
+    """Of networks that have learnt nothing, of starts at a barrier that is none, of training to a set accuracy."""
+    names = ("f3 top", "a19 no normalisation", "a17 500", "f8 0.01")
+    nets = world(dict.fromkeys(names, 0.3), dict.fromkeys(names, -1.0), names)
+    nets["f7 0"] = Net(80.0, {"all": 0.04}, blocks=("fc",))
+    nets["a19 no normalisation"] = Net(10.0, blocks=("fc",))
+    found = summarised(nets)
+    told = {name: any(map(np.isfinite, found["runs"].where(intervention=name)["change"])) for name in names}
+    assert told == {"f3 top": False, "a19 no normalisation": False, "a17 500": False, "f8 0.01": True}
+    verdicts_ = {row["intervention"]: row["verdict"] for row in found["table1"]}
+    assert verdicts_ == {name: "worse" if name == "f8 0.01" else None for name in names}
+    assert sum(found["counts"].where(source="here")["count"]) == 2  # a shape, and blocks that rise higher
+
+
+def test_equal_rises_are_neither_higher_nor_lower() -> None:
+    nets = world({"f8 0.01": 0.3}, {"f8 0.01": -1.0}, ("f8 0.01",))
+    nets["f9 resnet18: base"] = Net(80.0, {"fc": 0.7}, blocks=("fc",))
+    (row,) = summarised(nets)["table1"]
+    assert row["blocks"] == "neither"
+
+
+def test_a_group_whose_interval_holds_0_has_no_sign() -> None:
+    """All groups fall but for one in which nothing is to be seen: that is no difference of sign."""
+    rise = spread_out(NAMES, 1)
+    odd = of_group("data")
+    change = {name: 1 - 40 * value for name, value in rise.items()}
+    level = sum(change[name] for name in odd) / len(odd)
+    change |= {name: level + (-1) ** i * 0.4 for i, name in enumerate(sorted(odd, key=rise.__getitem__))}
+    found = summarised(world(rise, change, NAMES))
+    (group,) = found["correlations"].where(rise_of="rise", group="data")
+    assert group["low"] < 0 < group["high"]
+    assert verdicts(T1, found)["path-says-nothing"] == "failed"
+
+
+@pytest.mark.parametrize("scale", ["small", "paper"])
+@pytest.mark.parametrize("substitute", [False, True])
+def test_every_intervention_of_a_study_is_known_again(
+    scale: papers.Scale, substitute: bool, ran_small: Results
+) -> None:
+    study = T1.substitute(scale) if substitute and T1.substitute else T1.study(scale)
+    found = t1._ran(dataclasses.replace(ran_small, study=study))
+    assert found == lines.interventions(scale, substitute=substitute)[1]
+
+
 def test_table_1_and_its_counts() -> None:
     rise = {"f6 brightness": 0.3, "f2a pre-trained": 0.0, "f8 0.01": 0.3}
     change = {"f6 brightness": -1.5, "f2a pre-trained": 2.0, "f8 0.01": 0.1}
@@ -366,11 +413,15 @@ def test_the_summary_of_a_run(ran_small: Results, store: Store, tmp_path: Path, 
     ran = [name for name in RUN if name != "f9 resnet18: base"]
     assert {(row["intervention"], row["seed"]) for row in found["runs"]} == {(n, s) for n in ran for s in (4, 9)}
     accuracies = {key: accuracy(node, store) for key, node in finals(ran_small).items()}
+    whole = ran_small["paths"].where(block="all", metric="loss")
+    risen = {(row["variant"], row["seed"]): row["rise"] for row in whole}
     for row in found["runs"]:
         name, seed, base = row["intervention"], row["seed"], row["against"]
         assert base == ("f7 0" if name == "f3 top" else "f9 resnet18: base")
         assert row["accuracy"] == pytest.approx(100 * accuracies[name, seed], abs=1e-6)
-        assert row["change"] == pytest.approx(100 * (accuracies[name, seed] - accuracies[base, seed]), abs=1e-6)
+        change = 100 * (accuracies[name, seed] - accuracies[base, seed])
+        change = math.nan if name == "f3 top" and risen[base, seed] < 0.05 else change
+        assert row["change"] == pytest.approx(change, abs=1e-6, nan_ok=True)
         points = ran_small["curves"].where(variant=name, seed=seed)
         losses = {block: own["loss"] for (block,), own in points.groups("block").items()}
         rises = {block: max(b - a for i, a in enumerate(y) for b in y[i:]) for block, y in losses.items()}

@@ -41,6 +41,8 @@ class Net:
 
     ``rises`` are by block, "all" the whole path; what is not named has none. ``flat`` names paths that stay high
     ("P"), all others fall evenly ("NB") but for a hill of that rise in the middle ("B").
+
+    ``reached`` is whether a start knows what it was trained for; None where there is no such start.
     """
 
     accuracy: float = 90.0
@@ -50,6 +52,7 @@ class Net:
     seeds: tuple[int, ...] = (0, 1, 2)
     spread: Callable[[int], float] = lambda seed: 0.02 * (seed % 3 - 1)
     classes: int = 10
+    reached: bool | None = None
 
 
 def line(rise: float, flat: bool, height: float = 2.4) -> Any:
@@ -87,6 +90,13 @@ def tables(nets: Mapping[str, Net]) -> dict[str, Table]:
                 ]
     found = {"paths": Table.of(paths), "curves": Table.of(points), "accuracy": Table.of(accuracies)}
     classes = {name: net.classes for name, net in nets.items()}
+    starts = [
+        {"seed": seed, "variant": name, "reached": net.reached}
+        for name, net in nets.items()
+        for seed in net.seeds
+        if net.reached is not None
+    ]
+    found |= {"starts": Table.of(starts)} if starts else {}
     return {**found, "shapes": shapes(found["curves"], classes)}
 
 

@@ -49,11 +49,15 @@ def among(odd: Runs, even: Runs) -> Runs:
 
 @dataclass(frozen=True)
 class World:
-    """What a row found: curves by (variant, block, route), test accuracy in points and relative distance by variant."""
+    """What a row found: curves by (variant, block, route), test accuracy in points and relative distance by variant.
+
+    ``reached`` names variants whose start was trained until it knew something, and says whether it does.
+    """
 
     curves: Mapping[tuple[str, str, str], Runs]
     accuracy: Mapping[tuple[str, str], float]
     distance: Mapping[str, float] = field(default_factory=dict)
+    reached: Mapping[str, bool] = field(default_factory=dict)
     classes: int = 10
     seeds: Sequence[int] = (0, 1, 2)
     jitter: Callable[[int], float] = lambda seed: 0.01 * seed
@@ -104,6 +108,8 @@ def tables(of: World) -> dict[str, Table]:
     ]
     setup = [{"variant": variant} for variant in dict.fromkeys(key[0] for key in of.curves)]
     found: dict[str, list[dict[str, Any]]] = {"setup": setup, "paths": paths, "curves": points, "accuracy": accuracy}
+    starts = [{"seed": s, "variant": name, "reached": known} for name, known in of.reached.items() for s in of.seeds]
+    found |= {"starts": starts} if starts else {}
     return {name: Table.of(rows) for name, rows in found.items()}
 
 

@@ -70,6 +70,13 @@ def test_what_makes_no_difference_is_left_out_and_told() -> None:
     assert conventions(from_mapping(top))[1][0].startswith("Blocks or tops of barriers are looked for by")
 
 
+def test_variants_that_differ_in_norm_stats_are_not_made_the_same() -> None:
+    variants = {"one": {}, "other": {"evaluate": {"norm_stats": "init"}}}
+    found, told = conventions(from_mapping({**NORMED, "variants": variants}))
+    assert names(found) == ["buffers keep"]
+    assert told == ["The variants differ in norm_stats themselves, which is left out."]
+
+
 def test_one_network_with_normalisation_layers_is_enough() -> None:
     plain = {"name": "mlp", "input_shape": [2], "classes": 2, "hidden": [7]}
     two: dict[str, Any] = {"plain": {}, "normed": {"start": {"file": "weights.pt"}}}

@@ -108,7 +108,7 @@ def draw(row: Row, table: Table, folder: Path) -> list[Path]:
     names, found = list(dict.fromkeys(table["convention"])), table.groups("claim")
     note = (
         "Each cell: the verdict and the mean over seeds under one convention, everything else as it is in the first"
-        " column. Framed: a verdict that contradicts that of the first column; an asterisk: another sign of the mean."
+        " column. Framed: a verdict that contradicts that of the first column; (-): another sign of the mean."
     )
     panel = (_NAME + _CELL * len(names), _ROW * (len(found) + 1))
     figure, (axes,) = plots.canvas(title=f"{row.title}: conventions", note=note, panel=panel)
@@ -128,5 +128,5 @@ def _draw_cell(axes: Any, column: int, line: int, cell: Mapping[str, Any]) -> No
     frame = {"edgecolor": "black", "linewidth": 1.4} if cell["contradiction"] else {"edgecolor": "none"}
     axes.barh(place[1] + size[1] / 2, size[0], size[1], place[0], color=_COLOURS[cell["verdict"]], alpha=0.45)
     axes.barh(place[1] + size[1] / 2, size[0], size[1], place[0], color="none", **frame)
-    text = f"{cell['verdict']} {_number(cell['mean'])}{'*' if cell['sign_differs'] else ''}"
+    text = f"{cell['verdict']} {_number(cell['mean'])}{' (-)' if cell['sign_differs'] else ''}"
     axes.text(column + 0.5, line + 0.5, text, ha="center", va="center", fontsize=6.5)

@@ -13,6 +13,7 @@ from isthmus.recipe import ByBlock, Recipe
 from isthmus.study import Baselines, BranchStudy, InitToFinalStudy, Results, Start, Study
 from isthmus.study.read import each
 from isthmus.study.requests import Ground
+from isthmus.study.sections import ChooseSpec
 from isthmus.tables import Table
 
 __all__ = ["blocks", "described", "named", "setup"]
@@ -71,6 +72,7 @@ def _row(name: str, study: Study, ground: Ground | None, parameters: int | None)
         "weight_decay": optimizer.weight_decay,
         "by_block": "; ".join(map(_rule, optimizer.by_block)),
         "schedule": _schedule(study.recipe),
+        "loss": study.recipe.loss,
         "augment": _augment(study.recipe),
         "start": _start(study.start),
     }
@@ -82,6 +84,7 @@ def _row(name: str, study: Study, ground: Ground | None, parameters: int | None)
         "alphas": len(alphas) if even else " ".join(f"{alpha:g}" for alpha in alphas),
         "on": " ".join([*study.evaluate.on, *_splits(study)]),
         "norm_stats": evaluate.norm_stats,
+        "networks_on": " ".join(evaluate.networks_on or ()) or None,
         "measured_on": f"{evaluate.stats_examples} in batches of {evaluate.stats_batch}" if recomputed else None,
         "seeds": len(study.seeds),
     }
@@ -141,7 +144,8 @@ def _start(start: Start | None) -> str:
         text = ", ".join([f"trained {before.to}", *until, *changed])
     if start.at != 1.0:
         offset = f"{start.offset:+d}{' or the end' if start.clip else ''}" if start.offset else ""
-        text += f", at {start.at}{offset} of the line"
+        points = f" of {len(start.points)} points" if start.points else ""
+        text += f", at {start.at}{offset} of the line{points}"
     if start.blocks:
         text += f", {'new' if start.new else 'only'} {' '.join(start.blocks)}"
     return text
@@ -204,4 +208,11 @@ def _to(study: Study) -> dict[str, Any]:
     to = study.train
     until = "" if to.until is None else f", until {to.until.on} accuracy {to.until.accuracy:g}"
     blocks = to.blocks if isinstance(to.blocks, str) else " ".join(to.blocks)
-    return {"to": f"{to.to}{until}", "paths": " ".join(to.paths), "blocks": blocks or "whole only"}
+    found = {"to": f"{to.to}{until}", "paths": " ".join(to.paths), "blocks": blocks or "whole only"}
+    found |= {"blocks_on": " ".join(to.blocks_on)} if to.blocks_on else {}
+    return found | ({"chosen": _chosen(study.choose)} if study.choose is not None else {})
+
+
+def _chosen(choose: ChooseSpec) -> str:
+    among = choose.blocks if isinstance(choose.blocks, str) else " ".join(choose.blocks)
+    return f"blocks that rise by {choose.threshold:g} or more, of {among}"

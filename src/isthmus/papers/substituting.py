@@ -11,7 +11,7 @@ from isthmus.papers import Row, Scale
 from isthmus.papers.setup import named
 from isthmus.study import Study
 from isthmus.study.needs import Need, needs
-from isthmus.study.read import from_mapping, override
+from isthmus.study.read import each, from_mapping, override
 from isthmus.tables import Table
 
 __all__ = ["Settled", "labelled", "listed", "settled"]
@@ -77,8 +77,7 @@ def settled(row: Row, scale: Scale, sets: Iterable[str], root: Path | None, *, a
         other = _changed(row, row.substitute(scale), sets)
         if not _lacking(other, scale, root):
             missing = tuple(f"all of {need.name}" if need.there else need.name for need in lacking)
-            before, after = ([named(need.name, need.options) for need in needs(one, root)] for one in (own, other))
-            return Settled(other, own, missing, tuple(name for name in after if name not in before) or tuple(after))
+            return Settled(other, own, missing, _instead(own, other))
         if not at_all:
             return Settled(own, own)
     wanted = listed([need.lacking for need in lacking])
@@ -87,6 +86,16 @@ def settled(row: Row, scale: Scale, sets: Iterable[str], root: Path | None, *, a
     raise MissingData(
         f"{row.paper} {row.name} at {scale} scale needs {wanted}, which is not at hand{instead}: fetch it and {where}."
     )
+
+
+def _instead(own: Study, other: Study) -> tuple[str, ...]:
+    """What the other study has where the two differ in data, variant by variant; all that it needs if nowhere."""
+    ours, theirs = ([named(need.name, need.options) for need in needs(one, None)] for one in (own, other))
+    found = [name for name in theirs if name not in ours]
+    before, after = each(own), each(other)
+    changed = [after[name].data for name in before if name in after and after[name].data != before[name].data]
+    found += [named(data.name, data.options) for data in changed]
+    return tuple(dict.fromkeys(found)) or tuple(theirs)
 
 
 def _changed(row: Row, study: Study, sets: tuple[str, ...]) -> Study:

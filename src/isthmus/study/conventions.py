@@ -69,7 +69,10 @@ def conventions(study: Study) -> tuple[list[Convention], list[str]]:
     studies = list(each(study).values())
     found: list[Convention] = []
     told: list[str] = []
-    if _normalised(one.model for one in studies):
+    modes = {one.evaluate.norm_stats for one in _normalised(studies)}
+    if len(modes) > 1:
+        told.append("The variants differ in norm_stats themselves, which is left out.")
+    elif modes:
         found += [
             Convention(f"norm_stats {mode}", laid_over_all(study, {"evaluate": {"norm_stats": mode}}))
             for mode in NORM_STATS
@@ -99,15 +102,20 @@ def _effective(study: Study) -> dict[str, Any]:
     return {name: one.model_dump(exclude={"variants"}) for name, one in each(study).items()}
 
 
-def _normalised(models: Iterable[ModelSpec]) -> bool:
-    """Whether any of the models keeps running statistics."""
+def _normalised(studies: Iterable[Study]) -> list[Study]:
+    """Those whose networks keep running statistics."""
     from isthmus import normalisation
 
-    distinct: list[ModelSpec] = []
-    for model in models:
-        if model not in distinct:
-            distinct.append(model)
-    return any(normalisation.layers(built(model)[0]) for model in distinct)
+    known: list[tuple[ModelSpec, bool]] = []
+    found = []
+    for study in studies:
+        keeps = next((keeps for model, keeps in known if model == study.model), None)
+        if keeps is None:
+            keeps = bool(normalisation.layers(built(study.model)[0]))
+            known.append((study.model, keeps))
+        if keeps:
+            found.append(study)
+    return found
 
 
 def _chooses(study: Study) -> bool:

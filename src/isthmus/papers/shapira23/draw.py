@@ -161,7 +161,7 @@ def _accuracies(axes: Axes, points: Sequence[tuple[float, float, float]], factor
         axes.plot(x, y, ls="none", marker=plots.MARKERS[index % len(plots.MARKERS)], color=colours[index], ms=4.5)
         place = float(np.exp(np.mean(np.log(x))))
         axes.annotate(f"{k1:g}", (place, max(y)), (0, 5), textcoords="offset points", ha="center", fontsize=7)
-    ticks = [error for error in (0.9, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005) if error >= 0.7 * (1 - final)]
+    ticks = [error for error in (0.9, 0.5, 0.4, 0.3, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005) if error >= 0.7 * (1 - final)]
     axes.set_xticks(ticks, labels=[f"{100 * (1 - error):g}" for error in ticks])
     axes.set_xticks([], minor=True)
     axes.set_xlim(1.0, 0.7 * max(1 - final, 1e-4))

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Mapping
 from typing import Any
 
-from isthmus.claims import Claim
+from isthmus.claims import ABOVE, DIRECTION, Claim
 from isthmus.papers import Row, Scale
 from isthmus.papers.shapira23 import draw
 from isthmus.papers.shapira23 import quantities as q
@@ -23,8 +23,13 @@ PUBLISHED = Published(
 LOOK = draw.Look("AlexNet on Tiny ImageNet", limits={"loss": NEGLIGIBLE, "error": 0.02})
 K1 = (0, 1, 3, 6)  # of these the claims are
 
-NORMS = {"init": {"evaluate": {"norm_stats": "init"}}, "recompute": {"evaluate": {"norm_stats": "recompute"}}}
-"""The statistics of freshly made layers, which the paper's numbers suggest, and those that a network would have."""
+NORMS: dict[str, dict[str, Any]] = {
+    "interpolate": {},
+    "init": {"evaluate": {"norm_stats": "init"}},
+    "recompute": {"evaluate": {"norm_stats": "recompute"}},
+}
+"""The statistics that travel the path, as in all rows of this paper; beside them those of freshly made layers, which
+the paper's numbers suggest, and those that a network would have."""
 
 LARGE: Mapping[str, Any] = {
     "model": {"form": "224", "input_shape": [3, 224, 224], "classes": 1000},
@@ -90,8 +95,8 @@ CLAIMS = (
         statistic="chord barrier of the test loss at the end under init minus that under recompute, mean over k1"
         " (nats)",
         side=">=",
-        threshold=0.0,
-        why="the claim is about the direction",
+        threshold=ABOVE,
+        why=DIRECTION,
         values=q.repeat(q.above("init", "recompute")),
         count=BOTH,
     ),

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from isthmus.claims import ABOVE, DIRECTION, Claim, Tables, Values, per_seed
-from isthmus.errors import BadInput
 from isthmus.papers import Row, Scale
 from isthmus.papers.vlaar22 import bars, draw, networks
 from isthmus.papers.vlaar22 import quantities as q
@@ -70,17 +69,6 @@ def tables(results: Results) -> dict[str, Table]:
     return {**found, "compared": bars.compared(found["accuracy"], against, PUBLISHED)}
 
 
-def _learnt(variant: str, statistic: Statistic) -> Statistic:
-    """A number of a network, if that has learnt anything: one that has not has a path on which nothing happens."""
-
-    def value(found: Tables) -> float:
-        if (accuracy := q.accuracy(variant)(found)) < LEARNT:
-            raise BadInput(f"{variant} has not learnt: its accuracy is {accuracy:.1f} %")
-        return statistic(found)
-
-    return value
-
-
 def _of_its_seeds(variant: str, statistic: Statistic) -> Callable[[Tables], Values]:
     """The values of a claim for the seeds that a variant has."""
 
@@ -105,7 +93,7 @@ def _monotone(name: str, variant: str, text: str, what: str) -> Claim:
         side="<=",
         threshold=0.02,
         why="less than half of the least rise that is called a barrier",
-        values=_of_its_seeds(variant, _learnt(variant, q.rise(variant))),
+        values=_of_its_seeds(variant, q.learnt(LEARNT, q.rise(variant), variant)),
         published="monotone",
     )
 

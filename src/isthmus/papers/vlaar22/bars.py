@@ -36,13 +36,13 @@ _OURS, _THEIRS = plots.CATEGORICAL[0], plots.CATEGORICAL[4]
 _ROW = 0.46  # inches that a variant takes
 
 
-def compared(accuracy: Table, against: Mapping[str, str], published: Published) -> Table:
-    """A row a variant of ``against``: its test accuracy, and by how much it differs from that of its base (points).
+def compared(accuracy: Table, against: Mapping[str, str], published: Published, split: str = "test") -> Table:
+    """A row a variant of ``against``: its accuracy, and by how much it differs from that of its base (points).
 
     ``low`` and ``high`` are those of 95 % t-intervals over seeds; ``change`` is that of pairs of one seed. A variant
     that was not run, or that the paper does not give, lacks these numbers.
     """
-    found = accuracy.where(split="test")
+    found = accuracy.where(split=split)
     runs = {
         name: {row["seed"]: 100.0 * row["accuracy"] for row in found.where(variant=name)}
         for name in {*against, *against.values()}
@@ -76,7 +76,13 @@ def _numbers(found: Interval) -> tuple[float | None, ...]:
 
 
 def draw(
-    name: str, title: str, note: str, groups: Mapping[str, Mapping[str, str]], rows: Table, folder: Path
+    name: str,
+    title: str,
+    note: str,
+    groups: Mapping[str, Mapping[str, str]],
+    rows: Table,
+    folder: Path,
+    split: str = "test",
 ) -> list[Path]:
     """What each variant changes against its base, a panel a group, beside the paper's; the files written.
 
@@ -88,6 +94,7 @@ def draw(
             run nor published are left out.
         rows: from :func:`compared`.
         folder: where to.
+        split: on what the accuracies are.
     """
     known = {row["variant"]: row for row in rows}
     shown = {
@@ -97,12 +104,12 @@ def draw(
     height = _ROW * max(1, *(len(found) for found in shown.values()))
     counts = sorted({row["seeds"] for row in rows if row["seeds"]})
     seeds = " to ".join(map(str, counts[:1] + counts[1:][-1:])) or "no"
-    told = f"{note} Bars: change of the test accuracy against the first of each panel, the mean over {seeds} seeds"
+    told = f"{note} Bars: change of the {split} accuracy against the first of each panel, the mean over {seeds} seeds"
     told += " with its 95 % interval; accuracies as numbers, the paper's in parentheses."
     figure, panels = plots.canvas(1, len(shown), title=title, note=told, panel=(3.1, height))
     for axes, (group, found) in zip(panels, shown.items(), strict=True):
         _panel(axes, found)
-        plots.label(axes, group, "change of the test accuracy (points)")
+        plots.label(axes, group, f"change of the {split} accuracy (points)")
     return plots.save(figure, folder / name)
 
 

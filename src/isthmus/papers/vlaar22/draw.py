@@ -153,8 +153,15 @@ def _note(tables: Tables, route: str | None, metric: Metric, shown: Sequence[str
         found += ["A block moves alone while the others stay at the final weights."] * (set(rows["block"]) != {"all"})
         found += ["Dotted: loss at the start of the path of the whole network."] * (metric == "loss")
     found += ["Dashed: ln of the number of classes."] * (metric == "loss")
-    found += ["Accuracy: points are seeds; the bar and the number are their mean."] * (route is not None)
+    final = _examples_of(tables["accuracy"].where(lambda row: row["variant"] in shown and row["split"] == "test"))
+    found += [f"Final accuracy{final}: points are seeds; the bar and the number their mean."] * (route is not None)
     return " ".join(found + [f"norm_stats: {norm}."] * (norm not in ("", "none")))
+
+
+def _examples_of(rows: Table) -> str:
+    """On how many test examples accuracies are."""
+    counts = sorted({int(row["examples"]) for row in rows})
+    return f" on {' and '.join(f'{count:,}' for count in counts)} test examples" if counts else ""
 
 
 def _curves(axes: Axes, points: Table, metric: Metric, colour: Any, name: str) -> None:

@@ -38,7 +38,9 @@ def _claim(name: str, network: str, scales: tuple[str, ...]) -> Claim:
         side=">=",
         threshold=ABOVE,
         why=DIRECTION,
-        values=per_seed(q.difference(q.largest_rise(network), q.largest_rise(BASE))),
+        values=per_seed(
+            q.where_blocks_rise(q.difference(q.largest_rise(network), q.largest_rise(BASE)), network, BASE)
+        ),
         published="higher block barriers",
         scales=scales,
     )

@@ -64,7 +64,7 @@ CLAIMS = (
         statistic="rise of the test loss from i to f (nats)",
         side="<=",
         threshold=0.01,
-        why="a thirtieth of the test loss at the end, what the eye does not see on this figure",
+        why="a twelfth of the test loss at the end, what the eye does not see on this figure",
         values=per_seed(q.rise(MNIST_SET)),
         count=NINE,
         published="monotone",

@@ -35,7 +35,7 @@ CLAIMS = (
         side=">=",
         threshold=1.0,
         why="several times the spread over seeds",
-        values=per_seed(q.gain(SCRATCH, RANDOM)),
+        values=per_seed(q.knowing(q.gain(SCRATCH, RANDOM), RANDOM)),
         published="lower accuracy",
     ),
     Claim(
@@ -47,7 +47,12 @@ CLAIMS = (
         side=">=",
         threshold=ABOVE,
         why=DIRECTION,
-        values=per_seed(q.difference(q.summed_rises(RANDOM), q.summed_rises(SCRATCH))),
+        values=per_seed(
+            q.knowing(
+                q.where_blocks_rise(q.difference(q.summed_rises(RANDOM), q.summed_rises(SCRATCH)), RANDOM, SCRATCH),
+                RANDOM,
+            )
+        ),
         published="higher block barriers",
     ),
     Claim(
@@ -59,7 +64,7 @@ CLAIMS = (
         side=">=",
         threshold=ABOVE,
         why=DIRECTION,
-        values=per_seed(q.difference(q.rise(RANDOM), q.rise(SCRATCH))),
+        values=per_seed(q.knowing(q.difference(q.rise(RANDOM), q.rise(SCRATCH)), RANDOM)),
         published="higher barrier",
     ),
 )

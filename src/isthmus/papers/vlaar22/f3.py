@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import functools
+from pathlib import Path
 from typing import Any
 
-from isthmus.claims import ABOVE, DIRECTION, Claim
+from isthmus.claims import ABOVE, DIRECTION, Claim, Tables
 from isthmus.papers import Row, Scale
-from isthmus.papers.vlaar22 import draw, setups
+from isthmus.papers.vlaar22 import bars, draw, setups
 from isthmus.papers.vlaar22 import quantities as q
 from isthmus.papers.vlaar22.tabulate import tabulate
-from isthmus.study import Study, from_mapping
+from isthmus.study import Results, Study, from_mapping
+from isthmus.tables import Table
 
 __all__ = ["ROW", "study"]
 
@@ -43,6 +45,27 @@ def study(scale: Scale = "paper") -> Study:
 
 PAPER = "Vlaar & Frankle 2022, F3"
 NEEDED = 3
+PUBLISHED: dict[str, dict[str, tuple[float, float | None]]] = {
+    "train": {SCRATCH: (99.44, None), BEFORE: (99.80, None), TOP: (99.86, None), AFTER: (99.88, None)},
+    "test": {SCRATCH: (90.01, None), BEFORE: (91.05, None), TOP: (91.12, None), AFTER: (90.85, None)},
+}
+"""Table A3 of the paper: accuracies, in points."""
+
+
+def tables(results: Results) -> dict[str, Table]:
+    """Those of every row, and ``ta3``: the accuracies on both sets beside those of Table A3."""
+    found = tabulate(results)
+    return {**found, "ta3": table_a3(found["accuracy"])}
+
+
+def table_a3(accuracy: Table) -> Table:
+    """Table A3: a row a split and start; see :func:`bars.compared`."""
+    against = dict.fromkeys((SCRATCH, BEFORE, TOP, AFTER), SCRATCH)
+    beside = {name: bars.compared(accuracy, against, theirs, name) for name, theirs in PUBLISHED.items()}
+    rows = [{"split": name, **row} for name, table in beside.items() for row in table]
+    return Table.of(rows, ("split", *bars.COLUMNS))
+
+
 WITH_BARRIER = f" (runs whose own path rises by .05 or more, {NEEDED} of them at least)"
 
 with_barrier = functools.partial(q.among, keep=q.rise(SCRATCH), least=0.05, needed=NEEDED)
@@ -100,13 +123,25 @@ CLAIMS = (
 
 LOOK = draw.Look("Starts on the barrier, without weight decay", variants=(SCRATCH, BEFORE, TOP, AFTER))
 
+
+def figures(found: Tables, folder: Path) -> list[Path]:
+    """F3, and the accuracies of Table A3 on both sets as bars."""
+    names = {SCRATCH: "random init", BEFORE: "before the top", TOP: "at the top", AFTER: "after the top"}
+    files, table = draw.draw("F3", LOOK, found, folder), table_a3(found["accuracy"])
+    for split in PUBLISHED:
+        rows = table.where(split=split)
+        title, note = f"Starts on the barrier: {split} accuracy", "Without weight decay."
+        files += bars.draw(f"TA3-{split}", title, note, {"Table A3": names}, rows, folder, split)
+    return files
+
+
 ROW = Row(
     name="f3",
     paper="vlaar22",
     title="ResNet-18 on CIFAR-10 started at the top of its own barrier, before and after it (F3, A12, TA3)",
     shows=("F3", "A12", "TA3"),
     study=study,
-    tables=tabulate,
+    tables=tables,
     claims=CLAIMS,
-    figures=functools.partial(draw.draw, "F3", LOOK),
+    figures=figures,
 )

@@ -66,7 +66,7 @@ CLAIMS = (
         side=">=",
         threshold=0.2,
         why=FEWER,
-        values=per_seed(q.fall(q.summed_rises(BASE), q.summed_rises(FIFTH))),
+        values=per_seed(q.where_blocks_rise(q.fall(q.summed_rises(BASE), q.summed_rises(FIFTH)), BASE, FIFTH)),
         published="blocks lower",
     ),
     Claim(
@@ -100,7 +100,7 @@ CLAIMS = (
         side=">=",
         threshold=0.2,
         why=FEWER,
-        values=per_seed(q.fall(q.summed_rises(BASE), q.summed_rises(PLAIN))),
+        values=per_seed(q.where_blocks_rise(q.fall(q.summed_rises(BASE), q.summed_rises(PLAIN)), BASE, PLAIN)),
         published="blocks lower",
     ),
 )

@@ -9,7 +9,9 @@ from isthmus.papers import Row, Scale
 from isthmus.papers.vlaar22 import draw, setups
 from isthmus.papers.vlaar22 import quantities as q
 from isthmus.papers.vlaar22.tabulate import tabulate
-from isthmus.study import Study, from_mapping
+from isthmus.statistics import interval
+from isthmus.study import Results, Study, from_mapping
+from isthmus.tables import Table
 
 __all__ = ["ROW", "study"]
 
@@ -71,6 +73,28 @@ CLAIMS = (
     ),
 )
 
+PUBLISHED = {"0.1": 1.03, "0.01": 0.88, "0.001": 0.22}
+"""Relative distances of the paper, by the fixed learning rate."""
+
+
+def tables(results: Results) -> dict[str, Table]:
+    """Those of every row, and ``distances``: how far networks move, by equation 4, beside the published numbers."""
+    found = tabulate(results)
+    return {**found, "distances": distances(found["paths"])}
+
+
+def distances(paths: Table) -> Table:
+    """A row a variant: its relative distance, the mean over seeds with its interval, and the paper's."""
+    whole = paths.where(path=q.MAIN, block="all", metric="loss")
+    rows = []
+    for (name,), own in whole.groups("variant").items():
+        over = interval([row["relative_distance"] for row in own])
+        low, high = (over.low, over.high) if over.seeds > 1 else (None, None)
+        numbers = {"relative_distance": over.mean, "low": low, "high": high, "seeds": over.seeds}
+        rows.append({"variant": name, **numbers, "published": PUBLISHED.get(name)})
+    return Table.of(rows, ("variant", "relative_distance", "low", "high", "seeds", "published"))
+
+
 LOOK = draw.Look(
     "Fixed learning rates",
     names={BASE: "base (0.1, two drops)", **{name: f"fixed {name}" for name in RATES}},
@@ -83,7 +107,7 @@ ROW = Row(
     title="ResNet-18 on CIFAR-10 at fixed learning rates of 0.1, 0.01, 0.001 (F8)",
     shows=("F8",),
     study=study,
-    tables=tabulate,
+    tables=tables,
     claims=CLAIMS,
     figures=functools.partial(draw.draw, "F8", LOOK),
 )

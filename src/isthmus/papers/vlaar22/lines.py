@@ -32,6 +32,8 @@ class Line:
         shapes: the published labels of the path; empty where the paper gives none.
         blocks: "higher" or "lower" where the paper says so of the blocks' barriers.
         accuracy: what the paper says of the accuracy; empty for lines that are ours.
+        needs_barrier: whether it is about runs alone of which that against which they stand has a barrier.
+        same_accuracy: whether training stops at a set test accuracy, so that changes of it tell nothing.
     """
 
     name: str
@@ -40,6 +42,8 @@ class Line:
     shapes: tuple[str, ...] = ()
     blocks: str = ""
     accuracy: str = ""
+    needs_barrier: bool = False
+    same_accuracy: bool = False
 
 
 def _all(row: str, variants: Iterator[str] | tuple[str, ...], against: Source = BASE) -> dict[Source, Source]:
@@ -74,7 +78,15 @@ LINES = (
         "better",
     ),
     Line("random labels", START, _all("f2b", (f2b.RANDOM,), ("f2b", f2b.SCRATCH)), (), "higher", "worse"),
-    Line("start at the barrier", START, _all("f3", tuple(f3.OFFSETS), ("f3", f3.SCRATCH)), ("NB",), "", "better"),
+    Line(
+        "start at the barrier",
+        START,
+        _all("f3", tuple(f3.OFFSETS), ("f3", f3.SCRATCH)),
+        ("NB",),
+        "",
+        "better",
+        needs_barrier=True,
+    ),
     Line(
         "partial (pre-)training",
         START,
@@ -111,6 +123,7 @@ LINES = (
         ("NB",),
         "",
         "often better",
+        same_accuracy=True,
     ),
     Line("narrower layers", ARCHITECTURE, _all("a19", tuple(a19.NARROWED), _VGG11)),
 )

@@ -36,7 +36,7 @@ RESNET18 = Network("resnet18", "ResNet-18", ("stage2", "stage3", "stage4.0"), ("
 """Blocks 2, 3 and the first unit of block 4."""
 
 VGG11 = Network("vgg11", "VGG-11", ("conv3", "conv4", "conv5", "conv6", "conv7"), ("conv1", "conv2", "conv8", "fc"))
-"""Layers 4 to 10 of its configuration list, in which max-pools count: the third to the seventh convolution."""
+"""Layers 4 to 10 of its configuration list, counted from 0 with its max-pools: the third to the seventh convolution."""
 
 NETWORKS = (RESNET18, VGG11)
 

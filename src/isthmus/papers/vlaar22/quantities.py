@@ -17,6 +17,7 @@ from isthmus.errors import BadInput
 from isthmus.tables import Table
 
 __all__ = [
+    "BARRIER",
     "MAIN",
     "accuracy",
     "among",
@@ -30,10 +31,12 @@ __all__ = [
     "farthest",
     "gain",
     "is_shape",
+    "knowing",
     "labels_at",
     "largest",
     "largest_rise",
     "lead",
+    "learnt",
     "lowest",
     "path",
     "rise",
@@ -41,11 +44,14 @@ __all__ = [
     "smallest",
     "summed_rises",
     "top",
+    "where_blocks_rise",
 ]
 
 Statistic = Callable[[Tables], float]
 
 MAIN = "initial->final"
+BARRIER = 0.05
+"""The least rise of a block that is called a barrier, in nats."""
 OVERLAPPING = ("all", "stage4.0")
 """Rows of ``paths`` that are no parts of a network beside the others: the whole, and a part of another part."""
 
@@ -237,6 +243,41 @@ def lead(variant: str, *others: str, split: str = "test") -> Callable[[Tables], 
         return per_seed(gain(variant, rival, split))(tables)
 
     return values
+
+
+def learnt(least: float, of: Statistic, *variants: str) -> Statistic:
+    """A number of networks that have all reached this test accuracy (points): others have paths that say nothing."""
+
+    def value(tables: Tables) -> float:
+        for name in variants:
+            if not (found := accuracy(name)(tables)) >= least - 1e-9:
+                raise BadInput(f"{name} has not learnt: its accuracy is {found:.4g} %, not {least:g}")
+        return of(tables)
+
+    return value
+
+
+def knowing(of: Statistic, *variants: str) -> Statistic:
+    """A number of networks whose start was trained until it knew its random labels by heart, if it did."""
+
+    def value(tables: Tables) -> float:
+        for name in variants:
+            if not _only(tables["starts"].where(variant=name), f"start of {name}")["reached"]:
+                raise BadInput(f"the start of {name} does not know its random labels by heart")
+        return of(tables)
+
+    return value
+
+
+def where_blocks_rise(of: Statistic, *variants: str, least: float = BARRIER) -> Statistic:
+    """A number about barriers of blocks, if any block of these networks rises by as much as is called a barrier."""
+
+    def value(tables: Tables) -> float:
+        if (highest := float(np.max([largest_rise(name)(tables) for name in variants]))) < least:
+            raise BadInput(f"no block of {' or '.join(variants)} has a barrier (largest rise {highest:.3g})")
+        return of(tables)
+
+    return value
 
 
 def among(statistic: Statistic, *, keep: Statistic, least: float, needed: int) -> Callable[[Tables], Values]:

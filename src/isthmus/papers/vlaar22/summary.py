@@ -12,7 +12,7 @@ from isthmus.correlation import Correlation, clustered
 from isthmus.errors import BadInput
 from isthmus.papers.vlaar22 import quantities as q
 from isthmus.papers.vlaar22.lines import LINES, Intervention
-from isthmus.statistics import interval
+from isthmus.statistics import Interval, interval
 from isthmus.tables import Table
 
 __all__ = ["ACCURACIES", "BLOCKS", "RISES", "SHAPES", "WHOLE", "beside", "correlations", "counted", "runs", "unrelated"]
@@ -26,6 +26,9 @@ WHOLE = "all"
 SHAPES, ACCURACIES = ("B", "P", "NB", "F"), ("better", "neither", "worse")
 BLOCKS = ("blocks higher", "blocks lower")
 
+LEARNT = 20.0
+"""Test accuracy, in points, from which on a network of ten classes has learnt something; of two it always has."""
+
 _RUNS: tuple[str, ...] = ("line", "group", "intervention", "against", "seed", "accuracy", "change")
 _RUNS += ("rise", "largest_block_rise", "block_change", "shape")
 _GROUPS = ("rise_of", "group", "correlation", "low", "high", "runs", "interventions", "left_out")
@@ -38,7 +41,8 @@ def runs(found: Tables, interventions: Iterable[Intervention]) -> Table:
 
     Accuracies are in points, rises in nats; ``largest_block_rise`` is that over blocks that move alone,
     ``block_change`` that minus the base's, ``shape`` the label of the path of the whole network. A number of which
-    only one side was run is NaN.
+    only one side was run is NaN, and so is the change of a run that the intervention does not tell of: of networks
+    that have learnt nothing, of starts at a barrier where there is none, where training stops at a set accuracy.
     """
     return Table.of((row for one in interventions for row in _runs(found, one)), _RUNS)
 
@@ -50,6 +54,7 @@ def _runs(found: Tables, one: Intervention) -> Iterator[dict[str, Any]]:
         tables = {name: table.where(seed=seed) for name, table in own.items()}
         accuracy, blocks = q.accuracy(one.name)(tables), q.largest_rise(one.name)(tables)
         there = len(tables["accuracy"].where(variant=one.against)) > 0
+        telling = there and _telling(tables, one, accuracy)
         yield {
             "line": one.line.name,
             "group": one.line.group,
@@ -57,12 +62,19 @@ def _runs(found: Tables, one: Intervention) -> Iterator[dict[str, Any]]:
             "against": one.against,
             "seed": seed,
             "accuracy": accuracy,
-            "change": accuracy - q.accuracy(one.against)(tables) if there else math.nan,
+            "change": accuracy - q.accuracy(one.against)(tables) if telling else math.nan,
             "rise": q.rise(one.name)(tables),
             "largest_block_rise": blocks,
             "block_change": blocks - q.largest_rise(one.against)(tables) if there else math.nan,
             "shape": q.path(tables, one.name)["shape"],
         }
+
+
+def _telling(tables: Tables, one: Intervention, accuracy: float) -> bool:
+    """Whether a run says what its intervention does to the accuracy."""
+    if one.line.same_accuracy or accuracy < LEARNT:
+        return False
+    return not one.line.needs_barrier or q.rise(one.against)(tables) >= q.BARRIER
 
 
 def correlations(table: Table) -> Table:
@@ -92,27 +104,33 @@ def _missing(value: float | None) -> bool:
 
 
 def unrelated(rise: str) -> Callable[[Tables], Values]:
-    """How far the interval of a correlation lies from 0: 0 where it holds 0, or where groups differ in its sign."""
+    """How far the interval of a correlation lies from 0: 0 where it holds 0, or where groups differ in its sign.
+
+    A group has a sign where its own interval does not hold 0.
+    """
 
     def values(tables: Tables) -> Values:
         found = tables["correlations"].where(rise_of=rise)
         (whole,) = found.where(group=WHOLE).rows or ({"low": None, "high": None, "interventions": 0},)
         if whole["low"] is None or whole["high"] is None:
             raise BadInput(f"{whole['interventions']} interventions have numbers, too few for an interval")
-        signs = {
-            math.copysign(1.0, row["correlation"]) for row in found if row["group"] != WHOLE and row["correlation"]
-        }
+        signs = {_sign(row["low"], row["high"]) for row in found if row["group"] != WHOLE} - {0}
         return {WHOLE: 0.0 if len(signs) > 1 else max(whole["low"], -whole["high"], 0.0)}
 
     return values
+
+
+def _sign(low: float | None, high: float | None) -> int:
+    """The sign of a correlation that its interval tells from none, else 0."""
+    return 0 if low is None or high is None else (low > 0) - (high < 0)
 
 
 def beside(table: Table, shapes: Table) -> Table:
     """Table 1: a row an intervention, what the paper says of its line and what was found.
 
     ``labels`` are those of the path of the whole network seed by seed, ``mean_curve`` that of the mean; ``blocks``
-    says whether the largest block rise is higher or lower than that of its base, and ``verdict`` whether the accuracy
-    is better or worse by the 95 % interval over seeds, or neither.
+    says whether the largest block rise is higher or lower than that of its base by the 95 % interval over seeds, or
+    neither, and ``verdict`` whether the accuracy is better or worse by such, or neither.
     """
     by_name = {line.name: line for line in LINES}
     curves = {row["variant"]: row for row in shapes.where(path=q.MAIN, block="all")}
@@ -129,9 +147,9 @@ def beside(table: Table, shapes: Table) -> Table:
                 "labels": "; ".join(f"{row['seed']}: {row['shape']}" for row in own),
                 "mean_curve": curves[name]["mean_curve"] if name in curves else None,
                 "published_blocks": line.blocks,
-                "blocks": _direction(interval(own["block_change"]).mean),
+                "blocks": _direction(interval(own["block_change"])),
                 "published_accuracy": line.accuracy,
-                "verdict": _verdict(change.low, change.high),
+                "verdict": None if math.isnan(change.mean) else _verdict(change.low, change.high),
                 "change": change.mean,
                 "low": change.low,
                 "high": change.high,
@@ -144,8 +162,10 @@ def _verdict(low: float, high: float) -> str:
     return "better" if low > 0 else "worse" if high < 0 else "neither"
 
 
-def _direction(change: float) -> str | None:
-    return None if math.isnan(change) else "higher" if change > 0 else "lower"
+def _direction(change: Interval) -> str | None:
+    if math.isnan(change.mean):
+        return None
+    return "higher" if change.low > 0 else "lower" if change.high < 0 else "neither"
 
 
 def counted(table1: Table) -> Table:
@@ -155,8 +175,9 @@ def counted(table1: Table) -> Table:
     """
     found: Counter[tuple[str, str, str]] = Counter()
     for row in table1:
-        found["here", row["mean_curve"], row["verdict"]] += 1
-        found["here", f"blocks {row['blocks']}", row["verdict"]] += 1
+        if row["verdict"] is not None:
+            found["here", row["mean_curve"], row["verdict"]] += 1
+            found["here", f"blocks {row['blocks']}", row["verdict"]] += 1
     for line in LINES:
         accuracy = line.accuracy.removeprefix("often ")
         for shape in (*line.shapes, *([f"blocks {line.blocks}"] if line.blocks else [])):
