@@ -214,6 +214,20 @@ def test_auditing_a_row(isthmus: Any, tmp_path: Path) -> None:
     assert {row["claim"]: row["mean"] for row in rows if row["convention"] == "default"} == own
 
 
+def test_an_audit_of_one_convention(isthmus: Any, tmp_path: Path) -> None:
+    one = ("--audit-of", "norm_stats interpolate", "--set", "seeds=[1]")
+    code, out, _ = isthmus("reproduce", "mine", "mini", "--dry-run", *one)
+    assert [line for line in out.splitlines() if "in addition" in line] == [
+        "norm_stats interpolate: in addition 7 path."
+    ]
+    code, out, _ = isthmus("reproduce", "mine", "mini", "--out", "here", *one, *HERE)
+    assert code == 0
+    with (tmp_path / "here" / "audit.csv").open(newline="", encoding="utf-8") as file:
+        assert [row["convention"] for row in csv.DictReader(file)] == ["default"] * 2 + ["norm_stats interpolate"] * 2
+    code, _, err = isthmus("reproduce", "mine", "mini", "--dry-run", "--audit-of", "batch")
+    assert (code, err[:40]) == (2, "isthmus: There is no convention 'batch':")
+
+
 def test_an_audit_of_which_a_part_failed_ends_so(isthmus: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def tables(results: Results) -> Tables:
         if results.study.evaluate.norm_stats == "init":

@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from isthmus.errors import BadInput
 from isthmus.nodes import Train
 from isthmus.store import Store
 from isthmus.study import BranchStudy, Study, from_mapping, variants
@@ -51,6 +54,18 @@ def test_every_convention_that_is_not_the_studys_own() -> None:
     assert alone.name == "buffers reset"
     assert isinstance(alone.study, BranchStudy)
     assert alone.study.merge is None  # it has none, so it is given none
+
+
+def test_some_of_the_conventions_by_name_or_kind() -> None:
+    study = normed('merge={after="1ep", every="1ep"}')
+    assert names(conventions(study, ["buffers"])[0]) == ["buffers keep", "buffers average"]
+    wanted = ["norm_stats init", "buffers average"]
+    assert names(conventions(study, wanted)[0]) == wanted
+    assert conventions(study, ["norm_stats recompute"])[0] == []  # the study's own
+    with pytest.raises(
+        BadInput, match=r"^There is no convention 'norm': expected norm_stats, buffers or one of norm_st"
+    ):
+        conventions(study, ["buffers", "norm"])
 
 
 def test_what_makes_no_difference_is_left_out_and_told() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,13 @@ __all__ = ["claims", "explain", "study"]
 
 
 def claims(
-    row: Row, scale: Scale, ran: Study, own: Table, compute: Callable[[Study], Results], folder: Path
+    row: Row,
+    scale: Scale,
+    ran: Study,
+    own: Table,
+    compute: Callable[[Study], Results],
+    folder: Path,
+    only: Sequence[str] = (),
 ) -> list[Path]:
     """Judge the claims of a row under each convention, print them beside each other; the files written.
 
@@ -30,7 +36,7 @@ def claims(
     from isthmus.study.conventions import conventions
     from isthmus.tables import write_tables
 
-    others, told = conventions(ran)
+    others, told = conventions(ran, only)
     for sentence in told:
         print(sentence)
     found = audit.judged(row, scale, own, others, compute)
@@ -42,12 +48,12 @@ def claims(
     return files
 
 
-def study(own: Results, compute: Callable[[Study], Results], folder: Path) -> list[Path]:
+def study(own: Results, compute: Callable[[Study], Results], folder: Path, only: Sequence[str] = ()) -> list[Path]:
     """Run a study under each convention and lay its means over seeds beside each other; the files written."""
     from isthmus.study.conventions import beside, conventions
     from isthmus.tables import write_tables
 
-    others, told = conventions(own.study)
+    others, told = conventions(own.study, only)
     for sentence in told:
         print(sentence)
     seeds = {"default": own["seeds"]} | {one.name: compute(one.study)["seeds"] for one in others}
@@ -59,13 +65,13 @@ def study(own: Results, compute: Callable[[Study], Results], folder: Path) -> li
     return write_tables({"audit": table}, folder)
 
 
-def explain(asked: Study, store: Path, **options: Any) -> None:
+def explain(asked: Study, store: Path, only: Sequence[str] = (), **options: Any) -> None:
     """Say what each convention would add to what a study computes, without computing it."""
     from isthmus.store import Store
     from isthmus.study import prepare
     from isthmus.study.conventions import conventions
 
-    others, told = conventions(asked)
+    others, told = conventions(asked, only)
     for sentence in told:
         print(sentence)
     with tempfile.TemporaryDirectory() as empty:

@@ -51,6 +51,15 @@ class Options:
         bool,
         Parameter(negative=(), help="Also under every other norm_stats mode and rule for optimiser buffers."),
     ] = False
+    audit_of: Annotated[
+        list[str] | None,
+        Parameter(negative=(), help="An audit of these alone: norm_stats, buffers, or one such as 'norm_stats init'."),
+    ] = None
+
+    @property
+    def audits(self) -> bool:
+        """Whether conventions are laid beside each other."""
+        return self.audit or bool(self.audit_of)
 
     def folder(self, name: str, *, alone: bool = True) -> Path:
         """Where the files of a study go: ``--out`` itself, or a folder in it where several studies share it.

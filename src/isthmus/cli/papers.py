@@ -105,5 +105,6 @@ def _reproduce(row: Row, scale: Literal["small", "paper"], options: Options, *, 
     for claim in tables["claims"]:
         print(f"{claim['verdict']:>9}  {claims.sentence(claim)}{' [substitute data]' if found.used else ''}")
     written(files, results, folder)
-    if options.audit:
-        audited(audit.claims(row, scale, found.study, tables["claims"], lambda one: compute(one, options), folder))
+    if options.audits:
+        judged, only = tables["claims"], options.audit_of or ()
+        audited(audit.claims(row, scale, found.study, judged, lambda one: compute(one, options), folder, only))

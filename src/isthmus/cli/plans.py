@@ -58,8 +58,9 @@ def explain_row(study: Study, scale: Literal["small", "paper"], options: Options
 
 def explain_audit(study: Study, options: Options) -> None:
     """What ``--audit`` would add, where it is asked for."""
-    if options.audit:
-        audit.explain(study, options.store, data_root=options.data, device=hardware.device(options.device))
+    if options.audits:
+        where = {"data_root": options.data, "device": hardware.device(options.device)}
+        audit.explain(study, options.store, options.audit_of or (), **where)
 
 
 def _planned(study: Study, options: Options, *, published: Published = "no") -> tuple[Expansion, Plan]:

@@ -47,8 +47,8 @@ def run(study: Path, /, *, options: Options = DEFAULT) -> None:
         if error.results is not None:
             write(error.results)  # of what there is
         raise
-    if options.audit:
-        audited(audit.study(results, lambda one: compute(one, options), folder))
+    if options.audits:
+        audited(audit.study(results, lambda one: compute(one, options), folder, options.audit_of or ()))
 
 
 def compute(study: Study, options: Options) -> Results:

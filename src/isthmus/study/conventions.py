@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
+from isthmus.errors import BadInput
 from isthmus.study.checking import built
 from isthmus.study.model import BranchStudy, Evaluate, ModelSpec, Study
 from isthmus.study.overlay import undotted
@@ -59,13 +60,23 @@ def _sections(study: Study, changes: Mapping[str, Mapping[str, Any]]) -> dict[st
     return {name: section.model_dump() | dict(changes[name]) for name, section in found.items() if section is not None}
 
 
-def conventions(study: Study) -> tuple[list[Convention], list[str]]:
+def conventions(study: Study, only: Sequence[str] = ()) -> tuple[list[Convention], list[str]]:
     """The study under every convention that is not its own, and in a sentence each what was left out or costs more.
 
     ``norm_stats`` are those of :class:`Evaluate`; the optimiser's buffers are kept, or reset, at the branch and at the
     merge alike, or kept at the branch and averaged at the merge. Asking networks whether they have running statistics
-    builds them, which loads torch.
+    builds them, which loads torch. Of all that, ``only`` names what is wanted: a convention ("norm_stats interpolate")
+    or a kind of them ("buffers").
+
+    Raises:
+        BadInput: ``only`` names none that there is.
     """
+    known = [f"norm_stats {mode}" for mode in NORM_STATS] + [f"buffers {name}" for name in BUFFERS]
+    for asked in only:
+        if not any(_named(name, (asked,)) for name in known):
+            raise BadInput(
+                f"There is no convention {asked!r}: expected norm_stats, buffers or one of {', '.join(known)}."
+            )
     studies = list(each(study).values())
     found: list[Convention] = []
     told: list[str] = []
@@ -94,7 +105,13 @@ def conventions(study: Study) -> tuple[list[Convention], list[str]]:
         ]
     elif branches:
         told.append("The optimiser has no buffers: keeping or resetting them makes no difference and is left out.")
-    return [one for one in found if _effective(one.study) != _effective(study)], told
+    own = _effective(study)
+    return [one for one in found if _named(one.name, only) and _effective(one.study) != own], told
+
+
+def _named(convention: str, only: Sequence[str]) -> bool:
+    """Whether a convention, or its kind, is among those wanted; without any all are."""
+    return not only or any(convention == asked or convention.startswith(f"{asked} ") for asked in only)
 
 
 def _effective(study: Study) -> dict[str, Any]:
