@@ -9,7 +9,7 @@ PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constr
 help:
 	@echo "make demo            set up .venv (1-3 min) and show what isthmus does (about 1 min)"
 	@echo "make test            set up .venv (1-3 min), lint, check types, run the tests (about 8 min on two cores)"
-	@echo "make test-long       the tests that take minutes each (some need ISTHMUS_DATA)"
+	@echo "make test-long       the tests that take minutes each, all rows started at paper scale among them (some need ISTHMUS_DATA)"
 	@echo "make reproduce-mnist Shapira23 on MNIST at full scale (ISTHMUS_DATA; about 5 min on two cores)"
 	@echo "make bench           the benchmarks (minutes, on a quiet machine)"
 
@@ -48,7 +48,7 @@ test: lint
 	@$(BIN)/python -m pytest
 
 test-long: $(VENV)/.dev
-	@echo "Running the long tests (about 10 minutes on two cores; some need ISTHMUS_DATA) ..."
+	@echo "Running the long tests (about an hour on two cores; some need ISTHMUS_DATA) ..."
 	@$(BIN)/python -m pytest -m slow
 
 reproduce-mnist: $(VENV)/.demo
