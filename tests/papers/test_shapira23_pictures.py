@@ -79,12 +79,14 @@ def test_what_is_special_about_tiny_imagenet() -> None:
     small, paper = (variants(TINY.study(scale)) for scale in ("small", "paper"))
     norms = {name: one.evaluate.norm_stats for name, one in paper.items()}
     assert norms == {
+        "interpolate": "interpolate",
         "init": "init",
         "recompute": "recompute",
+        "224 pixels, interpolate": "interpolate",
         "224 pixels, init": "init",
         "224 pixels, recompute": "recompute",
     }
-    assert list(small) == ["init", "recompute"]
+    assert list(small) == ["interpolate", "init", "recompute"]
     native = {"form": "64", "input_shape": [3, 64, 64]}
     assert small["init"].model.arguments == {**native, "width": 16, "classes": 20}
     assert small["init"].data.options == {"classes": 20}
@@ -296,7 +298,7 @@ def test_a_run_in_miniature(row: papers.Row, tmp_path: Path, drawn: dict[str, Fi
         content["evaluate"]["stats_examples"] = 64
     results = run(from_mapping(content), tmp_path, workers=0, threads=1)
     found = dict(row.tables(results))
-    names = ["later form", "text form"] if row is C10 else ["init", "recompute"]
+    names = ["later form", "text form"] if row is C10 else ["interpolate", "init", "recompute"]
     for name in ("pairs", "curves", "networks", "seeds", "table1", "setup"):
         assert list(dict.fromkeys(found[name]["variant"])) == names, name
     pairs = [(r["repeat"], r["variant"], r["k1"], r["k2"], r["split"], r["metric"]) for r in found["pairs"]]
@@ -320,14 +322,15 @@ def test_a_run_in_miniature(row: papers.Row, tmp_path: Path, drawn: dict[str, Fi
         convolutions = 32 * 9 + 32 + 64 * 32 * 9 + 64
         for name, units in fc.items():
             assert sizes[name] == convolutions + sum(a * b + b for a, b in pairwise(units))
-    else:  # one network, looked at in two ways
-        assert by_variant[("init",)]["test_accuracy"] == by_variant[("recompute",)]["test_accuracy"]
+    else:  # one network, looked at in three ways
+        accuracies = [by_variant[(name,)]["test_accuracy"] for name in names]
+        assert accuracies == [accuracies[0]] * 3
         assert set(found["pairs"].where(variant="init")["norm_stats"]) == {"init"}
     judged = judge(row.claims_at(scale), found)
     assert set(judged["verdict"]) <= {"held", "failed", "undecided"}
     assert all(row["verdict"] == "undecided" for row in judged if row["reason"])
     if row is TINY:
-        assert len(row.figures(found, tmp_path)) == len(drawn) == 2 * 5
+        assert len(row.figures(found, tmp_path)) == len(drawn) == 3 * 5
 
 
 def test_published_numbers_are_of_the_whole_network_and_data() -> None:

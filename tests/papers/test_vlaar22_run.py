@@ -158,7 +158,13 @@ def test_it_is_judged_and_drawn(tables: Any, tmp_path: Path) -> None:
     for row in found:
         assert row["verdict"] == "undecided"
         assert row["reason"] == f"seed all: {known} of 2 runs reach 0.05, 3 are needed"
-    assert [file.name for file in ROW.figures(tables, tmp_path)] == ["F3.png", "F3.svg"]
+    names = [f"{name}.{end}" for name in ("F3", "TA3-train", "TA3-test") for end in ("png", "svg")]
+    assert [file.name for file in ROW.figures(tables, tmp_path)] == names
+    ends = {(row["split"], row["variant"]): row["accuracy"] for row in tables["ta3"]}
+    for (split, variant), accuracy in ends.items():
+        own = tables["accuracy"].where(split=split, variant=variant)["accuracy"]
+        assert accuracy == pytest.approx(100 * sum(own) / len(own))
+    assert len(ends) == 2 * 4
     assert all("\n" not in str(row) for table in tables.values() for row in table)
 
 
