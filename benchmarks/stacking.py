@@ -21,7 +21,7 @@ import torch
 
 from isthmus import datasets, models
 from isthmus.examples import Examples
-from isthmus.execute.local import ALLOCATOR
+from isthmus.execute.pool import ALLOCATOR
 from isthmus.networks import NetworkState
 from isthmus.noise import Noise
 from isthmus.recipe import Recipe

@@ -39,7 +39,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 from isthmus import datasets, models, training
 from isthmus.examples import Examples
 from isthmus.execute import cores
-from isthmus.execute.local import ALLOCATOR
+from isthmus.execute.pool import ALLOCATOR
 from isthmus.networks import NetworkState
 from isthmus.noise import Noise
 from isthmus.recipe import Augment, Optimizer, Recipe

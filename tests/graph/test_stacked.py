@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from isthmus import stacking
 from isthmus.errors import RunFailed
-from isthmus.execute import Setting, local
+from isthmus.execute import Setting, queue
 from isthmus.execute.compute import Stopped, Workshop
 from isthmus.graph import plan
 from isthmus.nodes import Init, ModelRef, Node, State, Train, advance
@@ -196,10 +196,10 @@ def test_progress_is_told_of_each(stores: tuple[Store, Store]) -> None:
 
 def taken(store: Store, nodes: list[Train], **setting: Any) -> list[int]:
     """How many trainings each call of a worker gets when everything else is done."""
-    queue = local._Queue(plan(nodes, roots(store, *nodes)), Setting(**setting))
+    waiting = queue.Queue(plan(nodes, roots(store, *nodes)), Setting(**setting))
     sizes = []
-    while group := queue.next():
-        assert queue.working >= {node.key for node in group}
+    while group := waiting.next():
+        assert waiting.working >= {node.key for node in group}
         sizes.append(len(group))
     return sizes
 
@@ -222,9 +222,9 @@ def test_only_what_is_alike_and_stacks_goes_together(tmp_path: Path) -> None:
     own = ModelRef("small_studies:normed", {}, "0" * 64)
     for model in (dropping, own):
         others = [replace(node, root=Init(model, 3)) for node in nodes[:2]]
-        queue = local._Queue(plan(others, Store(tmp_path / model.name.replace(":", "."))), Setting())
-        assert not queue.alike
-    assert not local._Queue(plan([trained(0, recipe={"precision": "bf16"})], Store(tmp_path)), Setting()).alike
+        waiting = queue.Queue(plan(others, Store(tmp_path / model.name.replace(":", "."))), Setting())
+        assert not waiting.alike
+    assert not queue.Queue(plan([trained(0, recipe={"precision": "bf16"})], Store(tmp_path)), Setting()).alike
 
 
 @pytest.mark.parametrize(("workers", "order"), [(1, [3, 0, 2, 1]), (2, [3, 1, 0, 2])])
@@ -233,8 +233,8 @@ def test_what_was_in_flight_goes_on_before_others_set_out_one_a_worker(
 ) -> None:
     nodes = [trained(seed) for seed in range(4)]
     store = compute(roots(Store(tmp_path), *nodes), nodes[1].at(35), nodes[3].at(20))  # 3 has more work behind it
-    queue = local._Queue(plan(nodes, store), Setting(workers=workers, device="cuda"))  # one at a time
-    assert [nodes.index(node) for _ in order for node in queue.next() if isinstance(node, Train)] == order
+    waiting = queue.Queue(plan(nodes, store), Setting(workers=workers, device="cuda"))  # one at a time
+    assert [nodes.index(node) for _ in order for node in waiting.next() if isinstance(node, Train)] == order
 
 
 def test_names_tell_roots_and_noise_apart_and_likeness_does_not() -> None:
@@ -260,7 +260,7 @@ def test_processes_hand_over_each_by_itself(stores: tuple[Store, Store], monkeyp
     here, there = stores
     nodes = [trained(seed) for seed in range(5)]
     compute(here, *nodes, workers=2)
-    monkeypatch.setattr(local, "STACKED", frozenset())
+    monkeypatch.setattr(queue, "STACKED", frozenset())
     compute(there, *nodes)
     assert digests(here) == digests(there)
     assert sum(here.get(node.key).made.get("together", 1) > 1 for node in nodes) >= 4

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from isthmus import models, optimizers, stacking, together
 from isthmus.errors import BadData, BadInput
 from isthmus.examples import Examples
-from isthmus.execute.local import STACKED
+from isthmus.execute.queue import STACKED
 from isthmus.networks import NetworkState
 from isthmus.noise import Noise
 from isthmus.recipe import Recipe, Until
