@@ -13,14 +13,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from isthmus import models, optimizers, stacking, together
+from isthmus import models, optimizers, together
 from isthmus.errors import BadData, BadInput
 from isthmus.examples import Examples
 from isthmus.execute.queue import STACKED
 from isthmus.networks import NetworkState
 from isthmus.noise import Noise
 from isthmus.recipe import Recipe, Until
-from isthmus.stacking import Stack, stackable
+from isthmus.stacking import Stack, operations, stackable
 from isthmus.together import Replica, train_together
 from isthmus.training import Log, train
 from isthmus.weights import same_bits
@@ -266,7 +266,7 @@ def test_the_seconds_of_all_are_those_that_passed() -> None:
 
 def broken(name: str, monkeypatch: pytest.MonkeyPatch, when: Callable[[Tensor], bool]) -> None:
     """An operation whose result is one unit in the last place off."""
-    true = getattr(stacking, name)
+    true = getattr(operations, name)
 
     def off(*operands: Tensor, out: Tensor) -> None:
         true(*operands, out=out)
@@ -275,13 +275,13 @@ def broken(name: str, monkeypatch: pytest.MonkeyPatch, when: Callable[[Tensor], 
             out.view(-1)[:1] = torch.nextafter(first, first + 1)
 
     off.__name__ = name
-    monkeypatch.setattr(stacking, name, off)
+    monkeypatch.setattr(operations, name, off)
 
 
 def test_an_operation_that_differs_in_a_stack_is_made_one_by_one(
     monkeypatch: pytest.MonkeyPatch, stacked: list[int]
 ) -> None:
-    broken("_affine", monkeypatch, lambda out: out.ndim == 3)
+    broken("affine", monkeypatch, lambda out: out.ndim == 3)
     check(*both(starts(3), recipe(), 20))
     assert stacked == [3] * 20
 
@@ -289,7 +289,7 @@ def test_an_operation_that_differs_in_a_stack_is_made_one_by_one(
 def test_an_operation_that_differs_in_the_memory_of_a_stack_is_made_in_its_own(
     monkeypatch: pytest.MonkeyPatch, stacked: list[int]
 ) -> None:
-    broken("_by_weight", monkeypatch, lambda out: out.ndim == 3 or out.storage_offset() > 0)
+    broken("by_weight", monkeypatch, lambda out: out.ndim == 3 or out.storage_offset() > 0)
     check(*both(starts(3), recipe(), 20))
     assert stacked == [3] * 20
 
@@ -300,7 +300,7 @@ def test_functions_that_round_are_not_computed_over_replicas() -> None:
     x = 2 * torch.randn(400, 4, 13, generator=draws)
     for layer in (nn.Tanh(), nn.Sigmoid()):
         found, passed = torch.empty_like(x), torch.empty_like(x)
-        forth, back = stacking._ELEMENTWISE[type(layer)]
+        forth, back = operations.ELEMENTWISE[type(layer)]
         forth(x, out=found)
         back(x, found, out=passed)
         for index, own in enumerate(x.clone().unbind()):
