@@ -30,8 +30,6 @@ PUBLISHED: dict[str, tuple[float, float | None]] = {
 }
 """Table A4 of the paper, in our reading of it (see :func:`study`), in points."""
 
-LEARNT = 20.0  # points: twice what guessing one of ten classes gives
-
 
 def study(scale: Scale = "paper") -> Study:
     """VGG-11 by the base recipe, without batch normalisation, and with fewer channels in some of its convolutions.
@@ -93,7 +91,7 @@ def _monotone(name: str, variant: str, text: str, what: str) -> Claim:
         side="<=",
         threshold=0.02,
         why="less than half of the least rise that is called a barrier",
-        values=_of_its_seeds(variant, q.learnt(LEARNT, q.rise(variant), variant)),
+        values=_of_its_seeds(variant, q.learnt(q.LEARNT, q.rise(variant), variant)),
         published="monotone",
     )
 

@@ -97,7 +97,7 @@ CLAIMS = (
         source=PAPER + " and the blocks with barriers",
         statistic="largest rise of the test loss among blocks 2, 3 and 4.0 when each moves alone (nats)",
         side=">=",
-        threshold=0.05,
+        threshold=q.BARRIER,
         why="the least rise that is called a barrier",
         values=per_seed(q.largest_rise(BASE, "stage2", "stage3", "stage4.0")),
         published="barriers of blocks 2, 3 and 4.0",

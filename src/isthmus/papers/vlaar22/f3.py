@@ -68,7 +68,7 @@ def table_a3(accuracy: Table) -> Table:
 
 WITH_BARRIER = f" (runs whose own path rises by .05 or more, {NEEDED} of them at least)"
 
-with_barrier = functools.partial(q.among, keep=q.rise(SCRATCH), least=0.05, needed=NEEDED)
+with_barrier = functools.partial(q.among, keep=q.rise(SCRATCH), least=q.BARRIER, needed=NEEDED)
 
 CLAIMS = (
     Claim(

@@ -121,7 +121,7 @@ CLAIMS = (
         statistic=f"rise of the test loss on {WHOLE}, the one of blocks 1 to 3 from random labels with the smallest, at"
         " weight decay 0 (nats)",
         side=">=",
-        threshold=0.05,
+        threshold=q.BARRIER,
         why="the least rise that is called a barrier",
         values=per_seed(q.smallest(*(_rise(random("0", index)) for index in STAGES[:3]))),
         published="barriers",
@@ -143,7 +143,7 @@ CLAIMS = (
         source=PAPER,
         statistic=f"rise of the test loss on {WHOLE}, block 4 from random labels, at weight decay 5e-4 (nats)",
         side=">=",
-        threshold=0.05,
+        threshold=q.BARRIER,
         why="the least rise that is called a barrier",
         values=per_seed(_rise(random("5e-4", 4))),
         published="barrier",

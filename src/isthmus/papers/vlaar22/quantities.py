@@ -18,6 +18,7 @@ from isthmus.tables import Table
 
 __all__ = [
     "BARRIER",
+    "LEARNT",
     "MAIN",
     "accuracy",
     "among",
@@ -51,7 +52,9 @@ Statistic = Callable[[Tables], float]
 
 MAIN = "initial->final"
 BARRIER = 0.05
-"""The least rise of a block that is called a barrier, in nats."""
+"""The least rise that is called a barrier, in nats."""
+LEARNT = 20.0
+"""Test accuracy, in points, from which on a network of ten classes has learnt something: twice what guessing gives."""
 OVERLAPPING = ("all", "stage4.0")
 """Rows of ``paths`` that are no parts of a network beside the others: the whole, and a part of another part."""
 

@@ -26,9 +26,6 @@ WHOLE = "all"
 SHAPES, ACCURACIES = ("B", "P", "NB", "F"), ("better", "neither", "worse")
 BLOCKS = ("blocks higher", "blocks lower")
 
-LEARNT = 20.0
-"""Test accuracy, in points, from which on a network of ten classes has learnt something; of two it always has."""
-
 _RUNS: tuple[str, ...] = ("line", "group", "intervention", "against", "seed", "accuracy", "change")
 _RUNS += ("rise", "largest_block_rise", "block_change", "shape")
 _GROUPS = ("rise_of", "group", "correlation", "low", "high", "runs", "interventions", "left_out")
@@ -72,7 +69,7 @@ def _runs(found: Tables, one: Intervention) -> Iterator[dict[str, Any]]:
 
 def _telling(tables: Tables, one: Intervention, accuracy: float) -> bool:
     """Whether a run says what its intervention does to the accuracy."""
-    if one.line.same_accuracy or accuracy < LEARNT:
+    if one.line.same_accuracy or accuracy < q.LEARNT:  # of two classes it always has
         return False
     return not one.line.needs_barrier or q.rise(one.against)(tables) >= q.BARRIER
 
