@@ -22,7 +22,7 @@ def alone(variant: str, runs: dict[str, Any], route: str = MAIN) -> dict[tuple[s
     return {(variant, block, route): run for block, run in runs.items()}
 
 
-DECAYS = world({"0": 60.0, "1e-4": 65.0, "5e-4": 70.0, "5e-3": 66.0}, blocks=("all", "stage3"))
+DECAYS = world({"0": 60.0, "less": 65.0, "base": 70.0, "more": 66.0}, blocks=("all", "stage3"))
 F3 = {"random init": 60.0, "before the top": 60.5, "top": 60.6, "after the top": 60.4}
 EARLY = {"random init until the first drop": 50.0, "top until the first drop": 52.0}
 TRAIN = {("random init", "train"): 90.0, **{(name, "train"): 91.0 for name in list(F3)[1:]}}
@@ -37,7 +37,7 @@ PLAIN: dict[str, World] = {
         curves=alone("base", {"stage2": barrier(0.1, 1.0), "stage3": barrier(0.4, 1.0), "stage4": barrier(0.04, 1.0)})
     ),
     "f7": DECAYS.but(
-        curves={("0", "all", MAIN): among(barrier(0.4), slope()), ("1e-4", "all", MAIN): slope()},
+        curves={("0", "all", MAIN): among(barrier(0.4), slope()), ("less", "all", MAIN): slope()},
     ),
     "f8": world({"base": 72.0, "0.1": 60.0, "0.01": 70.0, "0.001": 50.0}, blocks=("all",)).but(
         curves={("0.1", "all", MAIN): slope(), ("0.01", "all", MAIN): barrier(0.3), ("0.001", "all", MAIN): slope()},
@@ -127,7 +127,7 @@ NUMBERS = {
     ("f1b", "late-drop"): 0.6 / 2.3,
     ("f1b", "blocks-with-barriers"): 0.4,
     ("f1b", "fc-without-barrier"): 0.0,
-    ("f7", "best-at-5e-4"): 4.0,
+    ("f7", "best-at-base"): 4.0,
     ("f7", "mixed-at-0"): 2.0,
     ("f8", "distance-falls-with-rate"): 0.15,
     ("f8", "best-at-0.01"): 10.0,
@@ -173,10 +173,10 @@ WORLDS: dict[tuple[str, str], tuple[dict[str, Any], float, set[str]]] = {
         set(),
     ),
     ("f1b", "fc-without-barrier"): ({"curves": alone("base", {"fc": barrier(0.03, 1.0)})}, 0.03, set()),
-    ("f7", "plateau-at-5e-4"): ({"curves": {("5e-4", "all", MAIN): among(plateau(), slope())}}, 0.0, set()),
-    ("f7", "plateau-at-5e-3"): ({"curves": {("5e-3", "all", MAIN): barrier(0.4)}}, 0.0, set()),
-    ("f7", "monotone-at-1e-4"): ({"curves": {("1e-4", "all", MAIN): among(slope(), plateau())}}, 0.0, set()),
-    ("f7", "best-at-5e-4"): ({"accuracy": {("5e-3", "test"): 71.0}}, -1.0, set()),
+    ("f7", "plateau-at-base"): ({"curves": {("base", "all", MAIN): among(plateau(), slope())}}, 0.0, set()),
+    ("f7", "plateau-above"): ({"curves": {("more", "all", MAIN): barrier(0.4)}}, 0.0, set()),
+    ("f7", "monotone-below"): ({"curves": {("less", "all", MAIN): among(slope(), plateau())}}, 0.0, set()),
+    ("f7", "best-at-base"): ({"accuracy": {("more", "test"): 71.0}}, -1.0, set()),
     ("f7", "mixed-at-0"): ({"curves": {("0", "all", MAIN): slope()}}, 1.0, set()),
     ("f8", "distance-falls-with-rate"): ({"distance": {"0.001": 0.9}}, -0.02, set()),
     ("f8", "best-at-0.01"): ({"accuracy": {("0.001", "test"): 70.5}}, -0.5, set()),

@@ -171,7 +171,6 @@ def test_it_is_judged_and_drawn(tables: Any, tmp_path: Path) -> None:
 def test_a_study_without_variants_has_one_called_base(store: Store) -> None:
     sets = [each for each in SETS if "milestones" not in each]
     content = papers.row("vlaar22", "f1b").study("small").model_dump(mode="json", exclude_unset=True)
-    del content["variants"]
     tables = papers.row("vlaar22", "f1b").tables(run(from_mapping(override(content, sets)), store, workers=0))
     for name in ("paths", "curves", "accuracy", "shapes"):
         assert set(tables[name]["variant"]) == {"base"}

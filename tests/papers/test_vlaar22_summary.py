@@ -142,7 +142,7 @@ def test_every_variant_of_the_rows_is_there_once() -> None:
         for name, content in parts(papers.row("vlaar22", row).study("small")).items():
             assert ((row, name) in left_out) != (lines._lean(content, "small") in contents), (row, name)
     paper = lines.interventions("paper")
-    assert {"f10 ResNet-50", "f2a ResNet-50 pre-trained", "f5 decay 1e-4: block 3"} <= {one.name for one in paper[1]}
+    assert {"f10 ResNet-50", "f2a ResNet-50 pre-trained", "f5 decay less: block 3"} <= {one.name for one in paper[1]}
     assert paper[0]["f2a pre-trained"]["start"]["file"] == "weights/resnet18.pth"
     other = lines.interventions("paper", substitute=True)[0]["f2a pre-trained"]
     assert other["start"]["pretrain"]["data"]["name"] == "tiny_imagenet"
@@ -389,7 +389,7 @@ def test_the_figures(tmp_path: Path, drawn: dict[str, Figure]) -> None:
 RUN: dict[str, dict[str, Any]] = {
     "f9 resnet18: base": {},
     "f7 0": {"recipe.optimizer.weight_decay": 0.0},
-    "f7 5e-3": {"recipe.optimizer.weight_decay": 0.2},
+    "f7 more": {"recipe.optimizer.weight_decay": 0.2},
     "f8 0.01": {"recipe.optimizer.lr": 0.01},
     "f4 T, block 4 new": {"start": {"pretrain": {"to": "3ep"}, "new": ["layer2"]}},
     "f3 top": {"recipe.optimizer.weight_decay": 0.0, "start": {"pretrain": {"to": "3ep"}, "at": "top"}},

@@ -33,7 +33,7 @@ def study(scale: Scale = "paper") -> Study:
 
     The paths of the whole network and of the whole block are those of row ``f1b``.
     """
-    content = setups.base(scale, "a18", pooled=False)
+    content = setups.base(scale, "a18")
     content["train"]["blocks"] = GROUPS
     return from_mapping(content, where=f"vlaar22 a18 at {scale} scale")
 

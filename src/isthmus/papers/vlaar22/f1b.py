@@ -15,7 +15,7 @@ from isthmus.study import Study, from_mapping
 
 __all__ = ["ROW", "study"]
 
-BASE, POOLED = ALONE, "with max-pool"
+BASE = ALONE
 STEMS: dict[str, dict[str, Any]] = {
     BASE: {"model": {"stem": "3x3", "max_pool": True}},
     "3x3, no pool": {"model": {"stem": "3x3", "max_pool": False}},
@@ -28,16 +28,12 @@ STEMS: dict[str, dict[str, Any]] = {
 def study(scale: Scale = "paper") -> Study:
     """The base set-up; at paper scale with every stem that the paper may have used, and VGG-11 beside them.
 
-    At small scale without the max-pool and, beside it, with it; see :func:`setups.resnet18`.
-
     The stem whose network reaches 92.2 +- 0.5 % is the paper's; on other pixels than the original ones VGG-11's
     91.9 % on the same pixels is the reference.
     """
-    content = setups.base(scale, "f1b", pooled=False)
+    content = setups.base(scale, "f1b")
     if scale == "paper":
         content |= {"model": {"name": "resnet18"}, "variants": STEMS}
-    else:
-        content["variants"] = {BASE: {}, POOLED: {"model.max_pool": True}}
     return from_mapping(content, where=f"vlaar22 f1b at {scale} scale")
 
 

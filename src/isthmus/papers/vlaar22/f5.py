@@ -16,7 +16,7 @@ from isthmus.study import Study, from_mapping
 
 __all__ = ["ROW", "study"]
 
-DECAYS = {"0": 0.0, "1e-4": 1e-4, "5e-4": 5e-4}
+NONE, LESS, BASE = DECAYS = tuple(setups.DECAYS["paper"])[:3]
 STAGES = (1, 2, 3, 4)
 
 Statistic = Callable[[Tables], float]
@@ -33,16 +33,16 @@ def random(decay: str, index: int) -> str:
 
 
 def study(scale: Scale = "paper") -> Study:
-    """At each weight decay (small scale: 0 and 5e-4) one of the four stages at a time from training on random labels.
+    """At each weight decay one of the four stages at a time from training on random labels; others are initial.
 
-    That training is the one of row ``f2b``, without weight decay whatever that of the row is; the other blocks are
-    drawn afresh.
+    At small scale the decays are none and that of the base. That training is the one of row ``f2b``,
+    without weight decay whatever that of the row is; the other blocks are drawn afresh.
     """
     content = setups.base(scale, "f5")
     variants: dict[str, Any] = {}
-    for name, decay in DECAYS.items():
-        if scale == "paper" or name != "1e-4":
-            own = {"recipe": {"optimizer": {"weight_decay": decay}}}
+    for name in DECAYS:
+        if scale == "paper" or name != LESS:
+            own = {"recipe": {"optimizer": {"weight_decay": setups.decay(scale, name)}}}
             variants[scratch(name)] = own
             for index in STAGES:
                 start = {"pretrain": setups.random_labels(scale), "only": [f"stage{index}"]}
@@ -65,8 +65,8 @@ def _knowing(of: Statistic, *names: str) -> Statistic:
 
 
 def _plateaus(found: Tables) -> float:
-    """How many of the networks with block 1, 2 or 3 from random labels have a plateau, at weight decay 5e-4."""
-    return sum(q.is_shape(random("5e-4", index), "P")(found) for index in STAGES[:3])
+    """How many of the networks with block 1, 2 or 3 from random labels have a plateau, at the base's weight decay."""
+    return sum(q.is_shape(random(BASE, index), "P")(found) for index in STAGES[:3])
 
 
 PAPER = "Vlaar & Frankle 2022, F5 and A13"
@@ -89,8 +89,8 @@ def _early(decay: str) -> Claim:
 
 
 CLAIMS = (
-    _early("0"),
-    _early("5e-4"),
+    _early(NONE),
+    _early(BASE),
     Claim(
         id="block-4-smallest-rise-at-0",
         text="Without weight decay the network whose fourth block knows random labels has the smallest barrier.",
@@ -100,7 +100,7 @@ CLAIMS = (
         side="<=",
         threshold=0.0,
         why="the smallest of the four; where others have none either, it is still the smallest",
-        values=beyond(_rise, [random("0", 4)], [random("0", index) for index in STAGES[:3]]),
+        values=beyond(_rise, [random(NONE, 4)], [random(NONE, index) for index in STAGES[:3]]),
         published="block 4 monotone, others with barriers",
     ),
     Claim(
@@ -111,7 +111,7 @@ CLAIMS = (
         side="<=",
         threshold=0.02,
         why="less than half of the least rise that is called a barrier",
-        values=per_seed(_rise(random("0", 4))),
+        values=per_seed(_rise(random(NONE, 4))),
         published="monotone",
     ),
     Claim(
@@ -123,41 +123,41 @@ CLAIMS = (
         side=">=",
         threshold=q.BARRIER,
         why="the least rise that is called a barrier",
-        values=per_seed(q.smallest(*(_rise(random("0", index)) for index in STAGES[:3]))),
+        values=per_seed(q.smallest(*(_rise(random(NONE, index)) for index in STAGES[:3]))),
         published="barriers",
     ),
     Claim(
         id="block-4-helps",
         text="A fourth block that knows random labels helps slightly.",
         source=PAPER,
-        statistic="test accuracy with block 4 from random labels minus that from scratch, weight decay 5e-4 (points)",
+        statistic="test accuracy with block 4 from random labels minus that from scratch, weight decay: base (points)",
         side=">=",
         threshold=ABOVE,
         why=DIRECTION,
-        values=per_seed(q.difference(_accuracy(random("5e-4", 4)), _accuracy(scratch("5e-4")))),
+        values=per_seed(q.difference(_accuracy(random(BASE, 4)), _accuracy(scratch(BASE)))),
         published="slightly better",
     ),
     Claim(
-        id="block-4-with-barrier-at-5e-4",
+        id="block-4-with-barrier-at-base",
         text="With the base recipe's weight decay it is the network of the fourth block that has a barrier",
         source=PAPER,
-        statistic=f"rise of the test loss on {WHOLE}, block 4 from random labels, at weight decay 5e-4 (nats)",
+        statistic=f"rise of the test loss on {WHOLE}, block 4 from random labels, at the base's weight decay (nats)",
         side=">=",
         threshold=q.BARRIER,
         why="the least rise that is called a barrier",
-        values=per_seed(_rise(random("5e-4", 4))),
+        values=per_seed(_rise(random(BASE, 4))),
         published="barrier",
     ),
     Claim(
-        id="others-plateau-at-5e-4",
+        id="others-plateau-at-base",
         text="... and those of the others have plateaus.",
         source=PAPER,
         statistic=f"number of the networks with block 1, 2 or 3 from random labels for which {WHOLE} is labelled P, at"
-        " weight decay 5e-4",
+        " the weight decay of the base",
         side=">=",
         threshold=2.0,
         why="two of three are most",
-        values=per_seed(_knowing(_plateaus, *(random("5e-4", index) for index in STAGES[:3]))),
+        values=per_seed(_knowing(_plateaus, *(random(BASE, index) for index in STAGES[:3]))),
         published="plateau",
     ),
 )

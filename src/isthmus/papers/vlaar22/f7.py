@@ -13,77 +13,80 @@ from isthmus.study import Study, from_mapping
 
 __all__ = ["ROW", "study"]
 
-DECAYS = {"0": 0.0, "1e-4": 1e-4, "5e-4": 5e-4, "5e-3": 5e-3}
+NONE, LESS, BASE, MORE = NAMES = tuple(setups.DECAYS["paper"])
 
 
 def study(scale: Scale = "paper") -> Study:
-    """The base set-up with weight decays of 0, 1e-4, 5e-4 (the base set-up itself) and 5e-3."""
+    """The base set-up with weight decays of 0, 1e-4, 5e-4 (the base set-up itself) and 5e-3.
+
+    At small scale with those of :func:`setups.decay`.
+    """
     content = setups.base(scale, "f7")
-    content["variants"] = {name: {"recipe.optimizer.weight_decay": decay} for name, decay in DECAYS.items()}
+    content["variants"] = {name: {"recipe.optimizer.weight_decay": setups.decay(scale, name)} for name in NAMES}
     return from_mapping(content, where=f"vlaar22 f7 at {scale} scale")
 
 
 PAPER = "Vlaar & Frankle 2022, F7"
-LABELLED = "1 where the label of the path of the whole network is {}, else 0 (weight decay {})"
+LABELLED = "1 where the label of the path of the whole network is {}, else 0 (weight decay: {})"
 ALL = (3, 3)
 
 CLAIMS = (
     Claim(
-        id="plateau-at-5e-4",
+        id="plateau-at-base",
         text="With the base recipe's weight decay the path is a plateau with a late drop.",
         source=PAPER,
-        statistic=LABELLED.format("P", "5e-4"),
+        statistic=LABELLED.format("P", BASE),
         side=">=",
         threshold=1.0,
         why="the label itself, in every seed",
-        values=per_seed(q.is_shape("5e-4", "P")),
+        values=per_seed(q.is_shape(BASE, "P")),
         count=ALL,
         published="plateau",
     ),
     Claim(
-        id="plateau-at-5e-3",
+        id="plateau-above",
         text="With more weight decay it is a plateau as well.",
         source=PAPER,
-        statistic=LABELLED.format("P", "5e-3"),
+        statistic=LABELLED.format("P", MORE),
         side=">=",
         threshold=1.0,
         why="the label itself, in every seed",
-        values=per_seed(q.is_shape("5e-3", "P")),
+        values=per_seed(q.is_shape(MORE, "P")),
         count=ALL,
         published="plateau",
     ),
     Claim(
-        id="monotone-at-1e-4",
+        id="monotone-below",
         text="With less weight decay the loss falls monotonically.",
         source=PAPER,
-        statistic=LABELLED.format("NB", "1e-4"),
+        statistic=LABELLED.format("NB", LESS),
         side=">=",
         threshold=1.0,
         why="the label itself, in two seeds of three",
-        values=per_seed(q.is_shape("1e-4", "NB")),
+        values=per_seed(q.is_shape(LESS, "NB")),
         count=(2, 3),
         published="monotone",
     ),
     Claim(
-        id="best-at-5e-4",
+        id="best-at-base",
         text="The base recipe's weight decay gives the most accurate networks.",
         source=PAPER,
-        statistic="test accuracy at 5e-4 minus that of the other weight decay which is best on average (points)",
+        statistic="test accuracy at the base's decay minus that at the other decay which is best on average (points)",
         side=">=",
         threshold=ABOVE,
         why=DIRECTION,
-        values=q.lead("5e-4", "0", "1e-4", "5e-3"),
+        values=q.lead(BASE, NONE, LESS, MORE),
         published="5e-4 best, 5e-3 worse",
     ),
     Claim(
         id="mixed-at-0",
         text="Without weight decay some runs have a barrier and others none.",
         source=PAPER,
-        statistic="number of different labels of the path of the whole network over seeds (weight decay 0)",
+        statistic="number of different labels of the path of the whole network over seeds (weight decay: 0)",
         side=">=",
         threshold=2.0,
         why="two runs with different labels are what mixed means",
-        values=q.labels_at("0"),
+        values=q.labels_at(NONE),
         published="mixed over runs",
     ),
 )
@@ -91,7 +94,7 @@ CLAIMS = (
 ROW = Row(
     name="f7",
     paper="vlaar22",
-    title="ResNet-18 on CIFAR-10: weight decay 0, 1e-4, 5e-4, 5e-3 (F7)",
+    title="ResNet-18 on CIFAR-10: four weight decays, none, less, that of the base and more (F7)",
     shows=("F7",),
     study=study,
     tables=tabulate,
@@ -99,6 +102,6 @@ ROW = Row(
     figures=functools.partial(
         draw.draw,
         "F7",
-        draw.Look("Weight decay", ordered=True, names={"5e-4": "5e-4 (base)"}, metrics=("loss", "accuracy")),
+        draw.Look("Weight decay", ordered=True, metrics=("loss", "accuracy")),
     ),
 )
