@@ -61,6 +61,7 @@ TORCH_FREE = {
 }
 COMPUTES = {
     "execute.compute",
+    "execute.equipment",
     "execute.flight",
     "execute.inputs",
     "execute.records",

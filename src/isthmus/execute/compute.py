@@ -15,10 +15,10 @@ from isthmus.choices import choose
 from isthmus.errors import BadInput
 from isthmus.evaluation import evaluate_ensemble, evaluate_path, predict
 from isthmus.examples import Examples
-from isthmus.execute import Setting
+from isthmus.execute.equipment import Equipment
 from isthmus.execute.flight import Ended, Flight, Stopped, fly
-from isthmus.execute.inputs import Inputs, built
-from isthmus.execute.records import Records, path_arrays, summarise
+from isthmus.execute.inputs import built
+from isthmus.execute.records import path_arrays, summarise
 from isthmus.networks import NetworkState, load_into
 from isthmus.nodes import (
     Choose,
@@ -36,28 +36,13 @@ from isthmus.nodes import (
     Train,
 )
 from isthmus.stacking import stackable
-from isthmus.store import Record, Store
+from isthmus.store import Record
 
 __all__ = ["Stopped", "Workshop"]
 
-Report = Callable[[float, float, str, str], None]
-"""(done, total, note, key): how far a node is."""
 
-
-class Workshop:
+class Workshop(Equipment):
     """Computes nodes, keeping data sets and models at hand between them."""
-
-    def __init__(
-        self,
-        store: Store,
-        setting: Setting,
-        report: Report = lambda done, total, note, key: None,
-        stop: Callable[[], bool] = lambda: False,
-    ) -> None:
-        self.store, self.setting, self.report, self.stop = store, setting, report, stop
-        self.inputs = Inputs(store, setting)
-        self.device = self.inputs.device
-        self.records = Records(store, self.device)
 
     # --- one node -----------------------------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,7 @@ import numpy.typing as npt
 from isthmus import training
 from isthmus.choices import applied
 from isthmus.errors import IsthmusError
+from isthmus.execute.equipment import Equipment
 from isthmus.graph import on_the_way
 from isthmus.networks import NetworkState
 from isthmus.nodes import Node, Part, Train
@@ -20,9 +21,6 @@ from isthmus.recipe import Recipe
 from isthmus.store import Record, join_ancestries
 from isthmus.together import Replica, stacks, train_together
 from isthmus.training import Log
-
-if TYPE_CHECKING:
-    from isthmus.execute.compute import Workshop
 
 __all__ = ["Ended", "Flight", "Stopped", "fly"]
 
@@ -39,9 +37,9 @@ class Stopped(IsthmusError):
 class Flight:
     """A node whose training is under way, ``among`` so many (itself included) that are trained together."""
 
-    def __init__(self, workshop: Workshop, node: Train, began: float) -> None:
-        self.workshop, self.node, self.began = workshop, node, began
-        self.start, self.state, self.pins, self.reached = _departure(workshop, node)
+    def __init__(self, equipment: Equipment, node: Train, began: float) -> None:
+        self.equipment, self.node, self.began = equipment, node, began
+        self.start, self.state, self.pins, self.reached = _departure(equipment, node)
         self.ancestry = dict(self.pins[1])
         self.saved, self.told, self.among = time.monotonic(), 0.0, 1
 
@@ -58,7 +56,7 @@ class Flight:
             start=self.start,
             stop=self.node.stop,
             noise=self.node.noise,
-            device=self.workshop.device,
+            device=self.equipment.device,
             watch=self.watch,
             each_epoch=self.each_epoch,
             **self.common(),
@@ -67,21 +65,21 @@ class Flight:
 
     def common(self) -> dict[str, Any]:
         """What is the same for all that are trained together."""
-        node, workshop = self.node, self.workshop
+        node, equipment = self.node, self.equipment
         on_test = node.until is not None and node.until.on == "test"
         return {
-            "recipe": _recipe(workshop, node),
-            "data": workshop.inputs.examples(node.data, node.part or Part("train"), node.model),
-            "model": workshop.inputs.skeleton(node.model),
+            "recipe": _recipe(equipment, node),
+            "data": equipment.inputs.examples(node.data, node.part or Part("train"), node.model),
+            "model": equipment.inputs.skeleton(node.model),
             "rates": node.rates(self.start),
             "until": node.until,
-            "test_data": workshop.inputs.examples(node.data, Part("test"), node.model) if on_test else None,
+            "test_data": equipment.inputs.examples(node.data, Part("test"), node.model) if on_test else None,
         }
 
     def at_once(self) -> Record:
         """The record where it had reached its goal before it departed."""
         told = _told(self.node, self.start, np.zeros(0, np.float32), reached=True)
-        return self.workshop.records.put_state(self.node, self.state, self.began, pins=self.pins, summary=told)
+        return self.equipment.records.put_state(self.node, self.state, self.began, pins=self.pins, summary=told)
 
     def ended(self, state: NetworkState, log: Log) -> Record:
         """The record of its end.
@@ -94,7 +92,7 @@ class Flight:
             raise Stopped(f"stopped at step {state.step}")
         told = _told(self.node, self.start, log.losses, reached=bool(log.reached))
         pins, seconds = (self.pins[0], self.ancestry), log.seconds if self.among > 1 else None
-        return self.workshop.records.put_state(
+        return self.equipment.records.put_state(
             self.node, state, self.began, pins=pins, summary=told, seconds=seconds, together=self.among
         )
 
@@ -103,7 +101,7 @@ class Flight:
         way, seconds = self.node.at(state.step), (time.perf_counter() - self.began) / self.among
         pins = dict(self.pins[0]), {key: digest for key, digest in self.ancestry.items() if key != way.key}
         told = _told(self.node, self.start, losses, reached=False)
-        self.workshop.records.put_state(
+        self.equipment.records.put_state(
             way, state, self.began, pins=pins, summary=told, seconds=seconds, together=self.among
         )
 
@@ -111,10 +109,10 @@ class Flight:
         """Pin the state at an epoch's end, store it now and then; whether to stop."""
         state = here()
         self.ancestry[self.node.at(step).key] = state.digest()
-        if time.monotonic() - self.saved > self.workshop.setting.save_every:
+        if time.monotonic() - self.saved > self.equipment.setting.save_every:
             self.save(state, losses)
             self.saved = time.monotonic()
-        return self.workshop.stop()
+        return self.equipment.stop()
 
     def watch(self, step: int) -> bool:
         """Tell how far it is; whether to stop."""
@@ -123,15 +121,15 @@ class Flight:
         speed = self.among * done * node.recipe.batch_size / max(time.perf_counter() - self.began, 1e-9)
         epoch, epochs = step / node.steps_per_epoch, node.stop / node.steps_per_epoch
         how = f", {self.among} at once" if self.among > 1 else ""
-        self.workshop.report(done, total, f"epoch {epoch:.1f}/{epochs:.0f}, {speed:,.0f} images/s{how}", node.key)
-        return self.workshop.stop()
+        self.equipment.report(done, total, f"epoch {epoch:.1f}/{epochs:.0f}, {speed:,.0f} images/s{how}", node.key)
+        return self.equipment.stop()
 
 
 class _Formation:
     """What watches flights that go together: one look a step whether to stop, which then all of them do."""
 
-    def __init__(self, workshop: Workshop, flights: Sequence[Flight], ended: Ended) -> None:
-        self.workshop, self.flights, self.ended = workshop, flights, ended
+    def __init__(self, equipment: Equipment, flights: Sequence[Flight], ended: Ended) -> None:
+        self.equipment, self.flights, self.ended = equipment, flights, ended
         self.left = {flight.node.key: flight for flight in flights}
         self.step, self.stopping = -1, False
 
@@ -142,7 +140,7 @@ class _Formation:
             Replica(flight.state, flight.node.noise, self._watch(flight), flight.each_epoch, self._ended(flight))
             for flight in self.flights
         ]
-        ends: dict[str, Any] = {"start": first.start, "stop": first.node.stop, "device": self.workshop.device}
+        ends: dict[str, Any] = {"start": first.start, "stop": first.node.stop, "device": self.equipment.device}
         if not stacks(replicas, common["recipe"], common["data"], model=common["model"], **ends):
             return
         for flight in self.flights:
@@ -152,7 +150,7 @@ class _Formation:
     def _watch(self, flight: Flight) -> training.Watch:
         def watch(step: int) -> bool:
             if step != self.step:
-                self.step, self.stopping = step, self.stopping or self.workshop.stop()
+                self.step, self.stopping = step, self.stopping or self.equipment.stop()
             now = time.monotonic()
             if now - flight.told > _EVERY:
                 flight.told = now
@@ -174,43 +172,43 @@ class _Formation:
         return ended
 
 
-def fly(workshop: Workshop, flights: Sequence[Flight], ended: Ended) -> list[Train]:
+def fly(equipment: Equipment, flights: Sequence[Flight], ended: Ended) -> list[Train]:
     """Train nodes that are alike and depart from the same step together, each told of as soon as it has ended.
 
     Returns those that are left to be computed alone: all if they do not stack; if something failed, those that had
     not ended, so that each fails for what is wrong with it.
     """
-    formation = _Formation(workshop, flights, ended)
+    formation = _Formation(equipment, flights, ended)
     with suppress(Exception):
         formation.fly()
     return [flight.node for flight in formation.left.values()]
 
 
-def _recipe(workshop: Workshop, node: Train) -> Recipe:
+def _recipe(equipment: Equipment, node: Train) -> Recipe:
     """The recipe of a trained state, with the blocks that its rules wait for."""
     recipe = node.recipe
     for choice in node.choices:
-        recipe = applied(recipe, workshop.store.get(choice.key).summary["value"])
+        recipe = applied(recipe, equipment.store.get(choice.key).summary["value"])
     return recipe
 
 
 def _departure(
-    workshop: Workshop, node: Train
+    equipment: Equipment, node: Train
 ) -> tuple[int, NetworkState, tuple[dict[str, str], dict[str, str]], bool]:
     """Where training begins, and whether it has reached its goal there already.
 
     That is the last stored state on the way, else the root. A state that descends from a realisation
     which the store no longer holds is passed over: what is trained from it could meet nothing new.
     """
-    for way in on_the_way(node, workshop.store):
-        record = workshop.store.get(way.key)
-        if workshop.store.agrees(record):
-            state, reached = workshop.inputs.state_of(record, node.model), bool(record.summary.get("reached"))
+    for way in on_the_way(node, equipment.store):
+        record = equipment.store.get(way.key)
+        if equipment.store.agrees(record):
+            state, reached = equipment.inputs.state_of(record, node.model), bool(record.summary.get("reached"))
             return state.step, state, ({way.key: record.digest}, join_ancestries([record])), reached
-    state = workshop.inputs.load(node.root)
+    state = equipment.inputs.load(node.root)
     if node.buffers == "reset":
         state = state.without_buffers()
-    return state.step, state, workshop.records.pins(node), False
+    return state.step, state, equipment.records.pins(node), False
 
 
 def _told(node: Train, start: int, losses: npt.NDArray[np.float32], *, reached: bool) -> dict[str, Any]:
