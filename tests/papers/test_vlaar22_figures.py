@@ -90,6 +90,17 @@ def lines(axes: Axes, style: str = "-") -> dict[Any, tuple[list[float], list[flo
     return found
 
 
+def test_losses_powers_of_ten_apart_are_drawn_by_their_logarithms(tmp_path: Path, drawn: dict[str, Figure]) -> None:
+    of = world({"base": 60.0}, blocks=("all", "stage2", "stage3")).but(
+        curves={("base", "stage2", MAIN): slope(199.0, 2.0), ("base", "stage3", MAIN): slope(202.0, 2.0)}
+    )
+    draw.draw("X", draw.Look("Title", metrics=("loss", "accuracy")), tables(of), tmp_path)
+    assert [axes.get_yscale() for axes in drawn["X"].axes[:3]] == ["linear", "linear", "log"]
+    low, high = drawn["X"].axes[2].get_ylim()
+    assert 0 < low < 2 < 202 < high
+    assert {axes.get_yscale() for axes in drawn["X-accuracy"].axes} == {"linear"}
+
+
 def test_what_a_figure_shows(tmp_path: Path, drawn: dict[str, Figure]) -> None:
     """Means over seeds, bands from the lowest to the highest, and where the loss starts."""
     of = world({"0": 60.0, "5e-4": 70.0}, blocks=("all", "stage3")).but(

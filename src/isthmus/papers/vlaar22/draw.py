@@ -33,6 +33,7 @@ _WAYS |= {"final->fresh": "0: final, 1: fresh", "initial->fresh": "0: initial, 1
 _STARTS = {"initial": "initial", "fresh": "fresh initial", "final": "final"}
 _ENDS = {"initial->final": "i to f", "fresh->final": "i' to f", "initial->fresh": "i to i'"}
 _COLUMNS = 5
+_FAR = 100.0  # losses that lie so many times apart do not show on a linear axis
 _NARROWEST = 2.0  # points of accuracy: less than that apart is to look like little
 
 
@@ -101,6 +102,7 @@ def along(look: Look, tables: Tables, route: str = MAIN, metric: Metric = "loss"
     for index, (axes, block) in enumerate(zip(panels, blocks, strict=False)):
         for variant, colour in colours.items():
             _curves(axes, points.where(variant=variant, block=block), metric, colour, look.names.get(variant, variant))
+        _far_up(axes, points.where(block=block), metric)
         _marks(axes, tables, colours, route, metric, whole=block == "all")
         axes.set_xticks([0, 0.5, 1], labels=["0", "0.5", "1"])
         y = {"loss": "test loss (nats)", "accuracy": "test accuracy (%)"}[metric]
@@ -180,6 +182,13 @@ def _value(row: Mapping[str, Any], metric: Metric) -> float:
     return float(value) if math.isfinite(value) else math.nan
 
 
+def _far_up(axes: Axes, points: Table, metric: Metric) -> None:
+    """A panel whose losses lie powers of ten apart is drawn by their logarithms."""
+    losses = [value for row in points if math.isfinite(value := _value(row, metric))]
+    if metric == "loss" and losses and max(losses) > _FAR * min(losses) > 0:
+        axes.set_yscale("log")
+
+
 def _marks(axes: Axes, tables: Tables, colours: Mapping[str, Any], route: str, metric: Metric, *, whole: bool) -> None:
     """The loss at the start of the whole path and ln C, where a panel reaches them; the whole network's does."""
     if metric != "loss":
@@ -191,7 +200,7 @@ def _marks(axes: Axes, tables: Tables, colours: Mapping[str, Any], route: str, m
     low, high = axes.get_ylim()
     if whole:
         high = max([high, *(1.04 * level for level in (*means.values(), *chance))])
-    axes.set_ylim(min(low, 0.0) if whole else low, high)
+    axes.set_ylim(min(low, 0.0) if whole and axes.get_yscale() == "linear" else low, high)
     for name, level in means.items():
         if low <= level <= high:
             axes.axhline(level, color=colours[name], lw=0.7, ls=":", zorder=1)
