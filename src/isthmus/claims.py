@@ -18,7 +18,7 @@ from isthmus.errors import BadInput
 from isthmus.statistics import Verdict, interval, judge_count, judge_mean
 from isthmus.tables import Table
 
-__all__ = ["ABOVE", "COLUMNS", "DIRECTION", "Claim", "Tables", "Values", "judge", "per_seed", "sentence"]
+__all__ = ["ABOVE", "COLUMNS", "DIRECTION", "EVERY", "Claim", "Tables", "Values", "judge", "per_seed", "sentence"]
 
 Tables = Mapping[str, Table]
 Values = Mapping[Any, float | str]
@@ -28,6 +28,8 @@ ABOVE = 1e-9
 """The threshold of a rule that wants more than nothing: two values that are equal are not above each other."""
 DIRECTION = "the claim is about the direction: more than nothing, a tie does not count"
 """Why that threshold."""
+EVERY = (3, 3)
+"""The ``count`` of a rule that every seed has to keep."""
 
 _FEW = 3  # with fewer seeds than this an interval says nothing: a rule about a mean is counted
 

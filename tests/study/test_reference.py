@@ -13,38 +13,24 @@ from pydantic_core import PydanticUndefined
 
 from isthmus.recipe import Optimizer, Recipe, Schedule
 from isthmus.spec import Duration, Spec
-from isthmus.study import from_mapping
-from isthmus.study.baselines import Baselines
-from isthmus.study.model import (
-    Branch,
-    BranchStudy,
-    ChooseSpec,
-    DataSpec,
-    Evaluate,
-    InitToFinalStudy,
-    MergeSpec,
-    ModelSpec,
-    ScoresSpec,
-    Start,
-    To,
-)
+from isthmus.study import from_mapping, model
 
 PAGE = (Path(__file__).parents[2] / "docs" / "studies.md").read_text(encoding="utf-8")
 SECTIONS: dict[str, tuple[type[Spec], ...]] = {
-    "The study itself": (BranchStudy, InitToFinalStudy),
-    "model": (ModelSpec,),
-    "data": (DataSpec,),
+    "The study itself": (model.BranchStudy, model.InitToFinalStudy),
+    "model": (model.ModelSpec,),
+    "data": (model.DataSpec,),
     "recipe": (Recipe,),
     "recipe.optimizer": (Optimizer,),
     "recipe.schedule": (Schedule,),
-    "evaluate": (Evaluate,),
-    "evaluate.scores": (ScoresSpec,),
-    "branch": (Branch,),
-    "merge": (MergeSpec,),
-    "baselines": (Baselines,),
-    "train": (To,),
-    "choose": (ChooseSpec,),
-    "start": (Start,),
+    "evaluate": (model.Evaluate,),
+    "evaluate.scores": (model.ScoresSpec,),
+    "branch": (model.Branch,),
+    "merge": (model.MergeSpec,),
+    "baselines": (model.Baselines,),
+    "train": (model.To,),
+    "choose": (model.ChooseSpec,),
+    "start": (model.Start,),
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from isthmus import plots
-from isthmus.claims import Claim, Tables
+from isthmus.claims import EVERY, Claim, Tables
 from isthmus.papers import Row, Scale
 from isthmus.papers.iyer24 import draw, rules
 from isthmus.papers.iyer24 import quantities as q
@@ -75,7 +75,7 @@ CLAIMS = (
         threshold=0.5,
         why="half a point is within what a single evaluation moves",
         values=rules.seeds_of((LOW,), q.over(LOW, q.lost_in_an_epoch)),
-        count=rules.EVERY,
+        count=EVERY,
     ),
     _cost(
         "early-drop-costs",

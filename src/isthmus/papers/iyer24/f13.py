@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from isthmus import plots
-from isthmus.claims import ABOVE, DIRECTION, Claim, Tables
+from isthmus.claims import ABOVE, DIRECTION, EVERY, Claim, Tables
 from isthmus.papers import Row, Scale
 from isthmus.papers.iyer24 import draw, rules
 from isthmus.papers.iyer24 import quantities as q
@@ -37,7 +37,7 @@ CLAIMS = (
         threshold=ABOVE,
         why=DIRECTION,
         values=rules.seeds_of((COPIES,), q.over(COPIES, q.lost_in_an_epoch, split="train")),
-        count=rules.EVERY,
+        count=EVERY,
     ),
     Claim(
         id="training-accuracy-rises",
@@ -48,7 +48,7 @@ CLAIMS = (
         threshold=ABOVE,
         why=DIRECTION,
         values=rules.seeds_of((COPIES,), q.over(COPIES, q.regained, split="train")),
-        count=rules.EVERY,
+        count=EVERY,
     ),
 )
 

@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from isthmus.claims import ABOVE, DIRECTION, Claim, Tables, Values, per_seed
+from isthmus.claims import ABOVE, DIRECTION, EVERY, Claim, Tables, Values, per_seed
 from isthmus.papers.iyer24 import quantities as q
 
 __all__ = [
-    "EVERY",
     "PAPER",
     "drop",
     "early",
@@ -27,7 +26,6 @@ __all__ = [
     "training_on",
 ]
 
-EVERY = (3, 3)  # "3/3": in every seed
 PAPER = ("paper",)
 BOTH = ("small", "paper")
 FIRST = (("1ep", "1ep"),)  # the exception that the paper itself makes

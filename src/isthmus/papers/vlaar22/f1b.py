@@ -6,7 +6,7 @@ import functools
 import math
 from typing import Any
 
-from isthmus.claims import Claim, per_seed
+from isthmus.claims import EVERY, Claim, per_seed
 from isthmus.papers import Row, Scale
 from isthmus.papers.vlaar22 import draw, setups
 from isthmus.papers.vlaar22 import quantities as q
@@ -16,7 +16,6 @@ from isthmus.study import Study, from_mapping
 __all__ = ["ROW", "study"]
 
 BASE = ALONE
-EVERY = (3, 3)
 STEMS: dict[str, dict[str, Any]] = {
     BASE: {"model": {"stem": "3x3", "max_pool": True}},
     "3x3, no pool": {"model": {"stem": "3x3", "max_pool": False}},

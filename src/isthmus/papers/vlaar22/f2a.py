@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from isthmus.claims import Claim, per_seed
+from isthmus.claims import EVERY, Claim, per_seed
 from isthmus.papers import Row, Scale
 from isthmus.papers.vlaar22 import draw, setups
 from isthmus.papers.vlaar22 import quantities as q
@@ -75,7 +75,6 @@ def _content(scale: Scale, start: dict[str, Any]) -> dict[str, Any]:
 
 
 PAPER = "Vlaar & Frankle 2022, F2A"
-ALL = (3, 3)
 
 
 def _claims(scratch: str, pretrained: str, prefix: str, network: str, scales: tuple[str, ...]) -> tuple[Claim, ...]:
@@ -89,7 +88,7 @@ def _claims(scratch: str, pretrained: str, prefix: str, network: str, scales: tu
             threshold=0.02,
             why="less than half of the least rise that is called a barrier",
             values=per_seed(q.rise(pretrained)),
-            count=ALL,
+            count=EVERY,
             published="monotone",
             scales=scales,
         ),
@@ -114,7 +113,7 @@ def _claims(scratch: str, pretrained: str, prefix: str, network: str, scales: tu
             threshold=1.0,
             why="the label itself, in every seed",
             values=per_seed(q.is_shape(pretrained, "P", route=FRESH)),
-            count=ALL,
+            count=EVERY,
             published="plateau",
             scales=scales,
         ),

@@ -11,12 +11,13 @@ from isthmus.papers import Row, Scale
 from isthmus.papers.vlaar22 import draw, setups
 from isthmus.papers.vlaar22 import quantities as q
 from isthmus.papers.vlaar22.rivals import beyond
+from isthmus.papers.vlaar22.setups import LESS, NONE, USUAL
 from isthmus.papers.vlaar22.tabulate import tabulate
 from isthmus.study import Study, from_mapping
 
 __all__ = ["ROW", "study"]
 
-NONE, LESS, BASE = DECAYS = tuple(setups.DECAYS["paper"])[:3]
+DECAYS = (NONE, LESS, USUAL)
 STAGES = (1, 2, 3, 4)
 
 Statistic = Callable[[Tables], float]
@@ -42,7 +43,7 @@ def study(scale: Scale = "paper") -> Study:
     variants: dict[str, Any] = {}
     for name in DECAYS:
         if scale == "paper" or name != LESS:
-            own = {"recipe": {"optimizer": {"weight_decay": setups.decay(scale, name)}}}
+            own = {"recipe": {"optimizer": {"weight_decay": setups.DECAYS[scale][name]}}}
             variants[scratch(name)] = own
             for index in STAGES:
                 start = {"pretrain": setups.random_labels(scale), "only": [f"stage{index}"]}
@@ -66,7 +67,7 @@ def _knowing(of: Statistic, *names: str) -> Statistic:
 
 def _plateaus(found: Tables) -> float:
     """How many of the networks with block 1, 2 or 3 from random labels have a plateau, at the base's weight decay."""
-    return sum(q.is_shape(random(BASE, index), "P")(found) for index in STAGES[:3])
+    return sum(q.is_shape(random(USUAL, index), "P")(found) for index in STAGES[:3])
 
 
 PAPER = "Vlaar & Frankle 2022, F5 and A13"
@@ -90,7 +91,7 @@ def _early(decay: str) -> Claim:
 
 CLAIMS = (
     _early(NONE),
-    _early(BASE),
+    _early(USUAL),
     Claim(
         id="block-4-smallest-rise-at-0",
         text="Without weight decay the network whose fourth block knows random labels has the smallest barrier.",
@@ -134,7 +135,7 @@ CLAIMS = (
         side=">=",
         threshold=ABOVE,
         why=DIRECTION,
-        values=per_seed(q.difference(_accuracy(random(BASE, 4)), _accuracy(scratch(BASE)))),
+        values=per_seed(q.difference(_accuracy(random(USUAL, 4)), _accuracy(scratch(USUAL)))),
         published="slightly better",
     ),
     Claim(
@@ -145,7 +146,7 @@ CLAIMS = (
         side=">=",
         threshold=q.BARRIER,
         why="the least rise that is called a barrier",
-        values=per_seed(_rise(random(BASE, 4))),
+        values=per_seed(_rise(random(USUAL, 4))),
         published="barrier",
     ),
     Claim(
@@ -157,7 +158,7 @@ CLAIMS = (
         side=">=",
         threshold=2.0,
         why="two of three are most",
-        values=per_seed(_knowing(_plateaus, *(random(BASE, index) for index in STAGES[:3]))),
+        values=per_seed(_knowing(_plateaus, *(random(USUAL, index) for index in STAGES[:3]))),
         published="plateau",
     ),
 )

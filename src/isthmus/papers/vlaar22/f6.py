@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from isthmus.claims import ABOVE, DIRECTION, Claim, per_seed
+from isthmus.claims import ABOVE, DIRECTION, EVERY, Claim, per_seed
 from isthmus.papers import Row, Scale
 from isthmus.papers.vlaar22 import draw, setups
 from isthmus.papers.vlaar22 import quantities as q
@@ -78,7 +78,7 @@ CLAIMS = (
         threshold=1.0,
         why="the label itself, in every seed",
         values=per_seed(q.is_shape(FIFTH, "NB")),
-        count=(3, 3),
+        count=EVERY,
         published="NB",
     ),
     Claim(

@@ -4,43 +4,43 @@ from __future__ import annotations
 
 import functools
 
-from isthmus.claims import ABOVE, DIRECTION, Claim, per_seed
+from isthmus.claims import ABOVE, DIRECTION, EVERY, Claim, per_seed
 from isthmus.papers import Row, Scale
 from isthmus.papers.vlaar22 import draw, setups
 from isthmus.papers.vlaar22 import quantities as q
+from isthmus.papers.vlaar22.setups import LESS, MORE, NONE, USUAL
 from isthmus.papers.vlaar22.tabulate import tabulate
 from isthmus.study import Study, from_mapping
 
 __all__ = ["ROW", "study"]
 
-NONE, LESS, BASE, MORE = NAMES = tuple(setups.DECAYS["paper"])
-
 
 def study(scale: Scale = "paper") -> Study:
     """The base set-up with weight decays of 0, 1e-4, 5e-4 (the base set-up itself) and 5e-3.
 
-    At small scale with those of :func:`setups.decay`.
+    At small scale with those that :data:`setups.DECAYS` has for it.
     """
     content = setups.base(scale, "f7")
-    content["variants"] = {name: {"recipe.optimizer.weight_decay": setups.decay(scale, name)} for name in NAMES}
+    content["variants"] = {
+        name: {"recipe.optimizer.weight_decay": decay} for name, decay in setups.DECAYS[scale].items()
+    }
     return from_mapping(content, where=f"vlaar22 f7 at {scale} scale")
 
 
 PAPER = "Vlaar & Frankle 2022, F7"
 LABELLED = "1 where the label of the path of the whole network is {}, else 0 (weight decay: {})"
-ALL = (3, 3)
 
 CLAIMS = (
     Claim(
         id="plateau-at-base",
         text="With the base recipe's weight decay the path is a plateau with a late drop.",
         source=PAPER,
-        statistic=LABELLED.format("P", BASE),
+        statistic=LABELLED.format("P", USUAL),
         side=">=",
         threshold=1.0,
         why="the label itself, in every seed",
-        values=per_seed(q.is_shape(BASE, "P")),
-        count=ALL,
+        values=per_seed(q.is_shape(USUAL, "P")),
+        count=EVERY,
         published="plateau",
     ),
     Claim(
@@ -52,7 +52,7 @@ CLAIMS = (
         threshold=1.0,
         why="the label itself, in every seed",
         values=per_seed(q.is_shape(MORE, "P")),
-        count=ALL,
+        count=EVERY,
         published="plateau",
     ),
     Claim(
@@ -75,7 +75,7 @@ CLAIMS = (
         side=">=",
         threshold=ABOVE,
         why=DIRECTION,
-        values=q.lead(BASE, NONE, LESS, MORE),
+        values=q.lead(USUAL, NONE, LESS, MORE),
         published="5e-4 best, 5e-3 worse",
     ),
     Claim(

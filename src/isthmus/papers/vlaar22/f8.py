@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 
-from isthmus.claims import ABOVE, DIRECTION, Claim, per_seed
+from isthmus.claims import ABOVE, DIRECTION, EVERY, Claim, per_seed
 from isthmus.papers import Row, Scale
 from isthmus.papers.vlaar22 import draw, setups
 from isthmus.papers.vlaar22 import quantities as q
@@ -45,7 +45,7 @@ CLAIMS = (
                 q.difference(q.distance("0.01"), q.distance("0.001")),
             )
         ),
-        count=(3, 3),
+        count=EVERY,
         published="1.03, 0.88, 0.22",
     ),
     Claim(

@@ -11,13 +11,15 @@ from typing import Any
 from isthmus.papers import Scale
 
 __all__ = [
-    "BASE_DECAY",
     "BATCH",
     "BLOCKS",
     "DECAYS",
+    "LESS",
+    "MORE",
+    "NONE",
+    "USUAL",
     "Content",
     "base",
-    "decay",
     "drops",
     "epochs",
     "evaluate",
@@ -31,12 +33,20 @@ __all__ = [
 Content = dict[str, Any]
 
 BATCH = 128
-BASE_DECAY = "base"
+NONE, LESS, USUAL, MORE = "0", "less", "base", "more"
 DECAYS: dict[Scale, dict[str, float]] = {
-    "paper": {"0": 0.0, "less": 1e-4, BASE_DECAY: 5e-4, "more": 5e-3},
-    "small": {"0": 0.0, "less": 1e-3, BASE_DECAY: 5e-3, "more": 1.5e-2},
+    "paper": {NONE: 0.0, LESS: 1e-4, USUAL: 5e-4, MORE: 5e-3},
+    "small": {NONE: 0.0, LESS: 1e-3, USUAL: 5e-3, MORE: 1.5e-2},
 }
-"""Weight decays of figure 7, and those that stand for them at small scale; see :func:`decay`."""
+"""Weight decays by name: those of figure 7, that of the base set-up among them, at small scale ten times that.
+
+Below a normalisation the size of the weights does not matter: what their decay does is to make the network forget
+where it started, and how far depends on the product of learning rate, decay and steps. Small scale takes a sixteenth
+of the steps (2,370 of 39,100). With the published decay its networks hardly forget: the path of the whole network
+falls all the way and no block has a barrier. Of the four published decays 5e-3 is the nearest to the same product,
+and its networks were the most accurate, as those of the published base are (notes of row ``f7``). "More" is three
+times that: at ten times (5e-2) a network hardly learns (20 %).
+"""
 BLOCKS = ("stem", "stage1", "stage2", "stage3", "stage4", "stage4.0", "fc")
 """The blocks of a residual network that move alone: its parts, and the first unit of the fourth stage by itself."""
 
@@ -59,19 +69,6 @@ def seeds(scale: Scale, *, small: int = 3, paper: int = 10) -> list[int]:
 def examples(scale: Scale) -> int:
     """How many examples of CIFAR-10 there are to train on: all, at small scale 10,000."""
     return 50_000 if scale == "paper" else 10_000
-
-
-def decay(scale: Scale, name: str = BASE_DECAY) -> float:
-    """A weight decay of :data:`DECAYS`, at small scale ten times the published one.
-
-    Below a normalisation the size of the weights does not matter: what their decay does is to make the network forget
-    where it started, and how far depends on the product of learning rate, decay and steps. Small scale takes a
-    sixteenth of the steps (2,370 of 39,100). With the published decay its networks hardly forget: the path of the
-    whole network falls all the way and no block has a barrier. Of the four published decays 5e-3 is the nearest to
-    the same product, and its networks were the most accurate, as those of the published base are (notes of row
-    ``f7``). "More" is three times that: at ten times (5e-2) a network hardly learns (20 %).
-    """
-    return DECAYS[scale][name]
 
 
 def resnet18(scale: Scale) -> Content:
@@ -105,8 +102,8 @@ def evaluate(scale: Scale) -> Content:
 def base(scale: Scale, name: str, *, model: Mapping[str, Any] | None = None) -> Content:
     """A network from framework-default initial weights on CIFAR-10; by default :func:`resnet18` and its blocks.
 
-    SGD of momentum 0.9, weight decay 5e-4 (at small scale :func:`decay`), batches of 128, learning rate 0.1 divided
-    by ten twice, cross-entropy, crops after padding by 4 and flips; ten seeds, at small scale three.
+    SGD of momentum 0.9, weight decay 5e-4 (at small scale see :data:`DECAYS`), batches of 128, learning rate 0.1
+    divided by ten twice, cross-entropy, crops after padding by 4 and flips; ten seeds, at small scale three.
     """
     blocks = list(BLOCKS) if model is None else "all"
     return {
@@ -117,7 +114,7 @@ def base(scale: Scale, name: str, *, model: Mapping[str, Any] | None = None) -> 
         "data": {"name": "cifar10"} | ({} if scale == "paper" else {"examples": examples(scale)}),
         "recipe": {
             "batch_size": BATCH,
-            "optimizer": {"name": "sgd", "lr": 0.1, "momentum": 0.9, "weight_decay": decay(scale)},
+            "optimizer": {"name": "sgd", "lr": 0.1, "momentum": 0.9, "weight_decay": DECAYS[scale][USUAL]},
             "schedule": {"milestones": drops(scale)},
             "augment": {"crop": 4, "flip": True},
         },
