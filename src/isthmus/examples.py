@@ -90,6 +90,11 @@ class Examples:
         """The examples at these indices, in that order."""
         return replace(self, inputs=self.inputs[indices], targets=self.targets[indices])
 
+    def augmented(self, augmenter: Augmenter, places: Tensor) -> Examples:
+        """The same examples, augmented once and for all as what stands at these places of the augmenter's set."""
+        cut = zip(torch.split(self.inputs, 1024), torch.split(places, 1024), strict=True)
+        return replace(self, inputs=torch.cat([augmenter(inputs, where) for inputs, where in cut]))
+
     def batch(self, where: slice | Tensor, augmenter: Augmenter | None = None) -> tuple[Tensor, Tensor]:
         """Inputs ready for a network (cut, augmented, normalised) and targets, in memory of their own."""
         inputs, targets = _rows(self.inputs, where), _rows(self.targets, where)

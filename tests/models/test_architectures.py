@@ -86,8 +86,8 @@ def test_lenet5_layer_sizes_are_lecuns() -> None:
     assert {name: count for name, count in counts.items() if count} == expected
 
 
-@pytest.mark.parametrize("form", ["paper", "later"])
-def test_reduced_vgg(form: str) -> None:
+@pytest.mark.parametrize(("form", "hidden"), [("paper", [203]), ("released", [128]), ("later", [256, 128])])
+def test_reduced_vgg(form: str, hidden: list[int]) -> None:
     model, t = randomised("reduced_vgg", form=form, input_shape=(3, 10, 17), classes=6)
     x = inputs(4, 3, 10, 17)
     h = x
@@ -99,14 +99,23 @@ def test_reduced_vgg(form: str) -> None:
         h = affine(t, layer, h).clamp(min=0)
     assert_same(model(x), affine(t, layers[-1], h))
     widths = [t[f"{layer}.weight"].shape[0] for layer in layers]
-    assert widths == ([203, 6] if form == "paper" else [256, 128, 6])
+    assert widths == [*hidden, 6]
 
 
-@pytest.mark.parametrize(("form", "layers"), [("paper", 1), ("later", 2)])
-def test_reduced_vgg_drops_out_after_each_hidden_layer(form: str, layers: int) -> None:
+@pytest.mark.parametrize(
+    ("form", "expected"),
+    [
+        ("paper", [("Dropout", 0.3)]),
+        ("released", [("Dropout2d", 0.15), ("Dropout", 0.3)]),
+        ("later", [("Dropout", 0.3)] * 2),
+    ],
+)
+def test_reduced_vgg_drops_out_after_each_hidden_layer(form: str, expected: list[tuple[str, float]]) -> None:
     model = models.build("reduced_vgg", form=form, dropout=0.3)
-    rates = [module.p for module in model.modules() if isinstance(module, nn.Dropout)]
-    assert rates == [0.3] * layers
+    found = [(type(module).__name__, module.p) for module in model if isinstance(module, nn.Dropout | nn.Dropout2d)]
+    assert found == expected
+    order = [name for name, _ in model.named_children()]
+    assert form != "released" or order.index("dropout0") == order.index("pool2") + 1
 
 
 def normalised(t: Tensors, key: str, x: Tensor, norm: str) -> Tensor:

@@ -197,6 +197,7 @@ def test_any_spelling_of_a_name_is_understood(name: str) -> None:
         ("mlp", {"input_shape": (2,), "classes": 2, "outputs": 1}, 2 * 50 + 50 + 50 * 50 + 50 + 50 + 1),
         ("lenet5", {}, 61_706),
         ("reduced_vgg", {}, 853_123),
+        ("reduced_vgg", {"form": "released"}, 545_098),
         ("reduced_vgg", {"form": "later"}, 1_102_410),
         ("resnet20", {}, 272_474),
         ("resnet56", {"classes": 100}, 861_620),

@@ -14,7 +14,7 @@ from torch import nn
 
 from isthmus import datasets, models, noise, origins, weights
 from isthmus.errors import BadData, BadInput
-from isthmus.examples import Examples
+from isthmus.examples import Augmenter, Examples
 from isthmus.execute import Setting
 from isthmus.networks import NetworkState
 from isthmus.nodes import DataRef, Measure, ModelRef, Part, State
@@ -66,6 +66,11 @@ class Inputs:
             )
             indices = self.indices(part, len(whole), order)
             chosen = whole if indices is None else whole.subset(torch.from_numpy(indices))
+            if part.augment is not None:
+                places = torch.arange(len(whole)) if indices is None else torch.from_numpy(indices)
+                stream = noise.Noise.of(noise.derive("evaluation", part.split))
+                augmenter = Augmenter(part.augment, stream, len(whole), 0, torch.device("cpu"))
+                chosen = chosen.augmented(augmenter, places)
             self._examples[name] = chosen.to(self.device)
         return self._examples[name]
 

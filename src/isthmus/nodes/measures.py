@@ -74,7 +74,8 @@ class PathMeasure(Measure):
         """A few words."""
         if self.path.form == "ensemble":
             return f"ensemble of {len(self.path.ends)} on {self.part}"
-        return f"{self.path.form} on {self.part}, {len(self.alphas)} points"
+        seen = ", augmented" if self.part.augment is not None else ""
+        return f"{self.path.form} on {self.part}{seen}, {len(self.alphas)} points"
 
     @property
     def cost(self) -> float:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from isthmus import noise
 from isthmus.errors import BadInput
+from isthmus.recipe import Augment
 
 if TYPE_CHECKING:
     from isthmus.nodes.measures import Choose
@@ -79,7 +80,8 @@ class Part:
     """Examples of a data set: a split, whole or the first ``examples`` of a fixed mixed order, or a subset.
 
     ``choice`` and ``index`` take part ``index`` of what a :class:`Choose` node with the rule "splits" found;
-    ``share`` takes one of several disjoint random parts of a whole split.
+    ``share`` takes one of several disjoint random parts of a whole split. With ``augment`` each picture is cropped
+    and flipped, in one way for all networks that look at it; the draws are those of the whole split.
     """
 
     split: Literal["train", "test"]
@@ -87,6 +89,7 @@ class Part:
     choice: Choose | None = None
     index: int | None = None
     share: Share | None = None
+    augment: Augment | None = None
 
     @classmethod
     def parse(cls, text: str) -> Part:
@@ -114,7 +117,9 @@ class Part:
             found["examples"] = self.examples
         if self.choice is not None:
             found |= {"choice": self.choice.key, "index": self.index}
-        return found | ({"share": vars(self.share)} if self.share is not None else {})
+        if self.share is not None:
+            found["share"] = vars(self.share)
+        return found | ({"augment": self.augment.identity()} if self.augment is not None else {})
 
 
 @dataclass(frozen=True)

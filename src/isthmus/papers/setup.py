@@ -82,7 +82,7 @@ def _row(name: str, study: Study, ground: Ground | None, parameters: int | None)
     even = alphas == tuple(index / (len(alphas) - 1) for index in range(len(alphas)))
     return found | {
         "alphas": len(alphas) if even else " ".join(f"{alpha:g}" for alpha in alphas),
-        "on": " ".join([*study.evaluate.on, *_splits(study)]),
+        "on": " ".join([*study.evaluate.on, *_splits(study), *(["augmented"] if evaluate.augmented else [])]),
         "norm_stats": evaluate.norm_stats,
         "networks_on": " ".join(evaluate.networks_on or ()) or None,
         "measured_on": f"{evaluate.stats_examples} in batches of {evaluate.stats_batch}" if recomputed else None,

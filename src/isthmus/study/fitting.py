@@ -45,7 +45,14 @@ def problems(study: Study, per_epoch: int | None) -> list[str]:
     """
     scores = study.evaluate.scores
     more = scores_problems(scores, per_epoch) if scores else ()
-    return [*_family(study, per_epoch), *_choose(study, per_epoch), *more]
+    return [*_family(study, per_epoch), *_choose(study, per_epoch), *more, *_augmented(study)]
+
+
+def _augmented(study: Study) -> Iterator[str]:
+    augment = study.recipe.augment
+    if study.evaluate.augmented and (augment.brightness or not augment.acts):
+        found = "brightness" if augment.brightness else "none"
+        yield f"evaluate.augmented: expected a recipe whose augment crops or flips and no more, found {found}."
 
 
 def _family(study: Study, per_epoch: int | None) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
@@ -71,7 +72,8 @@ class Evaluate(Spec):
 
     ``on`` names parts of the data: ``"test"``, ``"train"``, or ``"train:10000"`` for a fixed 10,000 of them.
     Single networks are evaluated there too, or on the parts that ``networks_on`` names: accuracies may need more
-    examples than paths. In *init-to-final* studies, which have only paths otherwise, it has the initial and the final
+    examples than paths. ``augmented`` has pictures cropped and flipped by the recipe's augmentation, each in one way
+    for all networks. In *init-to-final* studies, which have only paths otherwise, it has the initial and the final
     networks evaluated. ``norm_stats`` is ``recompute``, ``interpolate``, ``batch``, ``keep`` or ``init``. With
     ``scores`` they are also evaluated on parts of the training set by how hard its examples are.
     """
@@ -79,6 +81,7 @@ class Evaluate(Spec):
     alphas: Annotated[int, Field(ge=2)] | tuple[Finite, ...] = 25
     on: tuple[str, ...] = ("test",)
     networks_on: tuple[str, ...] | None = None
+    augmented: bool = False
     norm_stats: Literal["recompute", "interpolate", "batch", "keep", "init"] = "recompute"
     stats_batch: Annotated[int, Field(ge=2)] = 256
     stats_examples: Annotated[int, Field(ge=2)] = 10_240
@@ -110,6 +113,10 @@ class Evaluate(Spec):
     def network_parts(self) -> tuple[Part, ...]:
         """The parts on which single networks are."""
         return tuple(Part.parse(text) for text in self.networks_on or self.on)
+
+    def seen(self, part: Part, recipe: Recipe) -> Part:
+        """A part of the data as networks trained by this recipe are shown it."""
+        return replace(part, augment=recipe.augment) if self.augmented else part
 
     @property
     def norm(self) -> NormSpec:

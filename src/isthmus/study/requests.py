@@ -146,8 +146,9 @@ class Builder:
     def measure(self, path: PathSpec, part: Part, points: tuple[float, ...]) -> PathMeasure:
         """The measurement of a path on a part of the data, as the study evaluates."""
         evaluate = self.study.evaluate
+        seen = evaluate.seen(part, self.recipe)
         return PathMeasure(
-            path, self.data, part, points, evaluate.norm, self.recipe.loss, evaluate.precision, evaluate.batch_size
+            path, self.data, seen, points, evaluate.norm, self.recipe.loss, evaluate.precision, evaluate.batch_size
         )
 
     def line(

@@ -118,13 +118,14 @@ class Starting:
         start, evaluate, before = self.start, self.study.evaluate, self.pretraining
         if start.at != "top":
             return start.at
+        recipe = self.recipe if before is None else before.recipe
         measure = PathMeasure(
             PathSpec("line", (initial, weights)),
             self.data if before is None else before.data,
-            evaluate.parts[0],
+            evaluate.seen(evaluate.parts[0], recipe),
             start.points or evaluate.points,
             evaluate.norm,
-            (self.recipe if before is None else before.recipe).loss,
+            recipe.loss,
             evaluate.precision,
             evaluate.batch_size,
         )

@@ -8,7 +8,7 @@ import numpy as np
 
 from isthmus.claims import Claim
 from isthmus.papers import Row, Scale
-from isthmus.papers.shapira23 import draw, rules
+from isthmus.papers.shapira23 import draw, released, rules
 from isthmus.papers.shapira23 import quantities as q
 from isthmus.papers.shapira23.rules import BOTH, NEGLIGIBLE, drifting
 from isthmus.papers.shapira23.setups import branching
@@ -24,6 +24,7 @@ LOOK = draw.Look("LeNet-5 on MNIST", limits={"loss": NEGLIGIBLE, "error": 0.02})
 def study(scale: Scale = "paper") -> Study:
     """The published set-up, at either scale: it takes minutes on two cores.
 
+    The paper names no non-linearity; ReLU before the pooling is that of the code which was released with its numbers.
     Adam at 1e-3 without a schedule, batches of 1024, the incomplete last one dropped: 58 steps an epoch, 580 in all.
     Paths are evaluated on the test set and on a fixed 10,000 of the training examples; on all of them with
     ``--set 'evaluate.on=["train", "test"]'``.
@@ -33,7 +34,7 @@ def study(scale: Scale = "paper") -> Study:
         scale,
         at=(0, 1, 2, 5, 7),
         to=10,
-        model={"name": "lenet5"},
+        model={"name": "lenet5", "activation": "relu", "activate": "before"},
         data={"name": "mnist"},
         recipe={"batch_size": 1024},
         evaluate={"on": ["train:10000", "test"]},
@@ -124,6 +125,12 @@ CLAIMS = (
         count=BOTH,
     ),
     *drifting(),
+    released.distance(
+        released.MNIST,
+        k1s=(0,),
+        threshold=0.25,
+        why="two repeats lie up to a fifth apart; where epochs are shared they do by a factor of two, and are left out",
+    ),
 )
 
 ROW = Row(
@@ -132,7 +139,7 @@ ROW = Row(
     title="LeNet-5 on MNIST: B(k1, k2), full scale (Table 1, F1 to F5)",
     shows=("T1", "F1", "F2", "F3", "F4", "F5"),
     study=study,
-    tables=lambda results: tabulate(results, PUBLISHED),
+    tables=lambda results: tabulate(results, PUBLISHED, released.MNIST),
     claims=CLAIMS,
     figures=functools.partial(draw.draw, LOOK),
 )

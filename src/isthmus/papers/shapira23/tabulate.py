@@ -11,6 +11,7 @@ from isthmus.errors import BadInput
 from isthmus.nodes import DataRef
 from isthmus.papers.setup import setup
 from isthmus.papers.shapira23.quantities import main_accuracy
+from isthmus.papers.shapira23.released import Released, beside
 from isthmus.spec import Duration
 from isthmus.study import BranchStudy, ModelSpec, Results, Study
 from isthmus.study.read import each
@@ -36,9 +37,10 @@ class Published:
         return found == (self.network, self.data, self.examples) and "width" not in model.arguments
 
 
-def tabulate(results: Results, published: Published) -> dict[str, Table]:
+def tabulate(results: Results, published: Published, released: Released | None = None) -> dict[str, Table]:
     """``setup``, ``table1``, ``pairs``, ``curves``, ``networks`` and ``seeds`` of a branch study.
 
+    With released values also ``released``: distances and barriers beside them.
     Repeats are numbered by their seed; k1 and k2 are in epochs, ``k1_steps`` and ``k2_steps`` in optimiser steps.
     ``start`` is the main branch at k1 + k2, ``end`` the child.
 
@@ -54,7 +56,8 @@ def tabulate(results: Results, published: Published) -> dict[str, Table]:
             )
     tidy = _tidier(results)
     found = {name: tidy(results[name]) for name in ("pairs", "curves", "networks", "seeds") if name in results.tables}
-    return {"setup": setup(results), "table1": _table1(results, found["pairs"], published), **found}
+    more = {"released": beside(found["pairs"], released)} if released else {}
+    return {"setup": setup(results), "table1": _table1(results, found["pairs"], published), **found, **more}
 
 
 def _tidier(results: Results) -> Callable[[Table], Table]:
