@@ -56,7 +56,7 @@ class Table:
     def _known(self, *columns: str) -> None:
         for column in columns:
             if column not in self.columns:
-                raise BadInput(f"The table has no column {column!r}{nearest(column, self.columns)}")
+                raise BadInput(f"The table has no column {column!r}{nearest(str(column), self.columns)}")
 
     def where(self, keep: Callable[[Row], bool] | None = None, **values: Any) -> Table:
         """The rows whose columns have these values (and for which ``keep`` is true)."""

@@ -23,7 +23,7 @@ class World:
     train_height: Callable[..., float] = lambda r, k1, k2: -0.003 - 0.0001 * k1
     error_height: Callable[..., float] = lambda r, k1, k2: 0.03 if k1 == 0 else 0.001
     top: Callable[..., float] = lambda r, k1, k2: 0.5
-    l2: Callable[..., float] = lambda r, k1, k2: 2.0 - 0.2 * k1 + 0.05 * k2 + 0.01 * r
+    l2: Callable[..., float] = lambda r, k1, k2: 2.0 - 0.2 * k1 + 0.3 * k2 + 0.01 * r
     predictions: Callable[..., float] = lambda r, k1, k2: 0.1 + 0.02 * k2
     accuracy: Callable[..., float] = lambda r, k: 0.98 - 0.85 * math.exp(-k) + 0.0005 * r
 

@@ -16,6 +16,7 @@ from shapira23_worlds import PLAIN, World, at, tables, together
 
 from isthmus import papers
 from isthmus.claims import judge
+from isthmus.papers.shapira23.released import CIFAR10, beside
 from isthmus.papers.shapira23.tabulate import Published
 from isthmus.study import BranchStudy, ModelSpec, from_mapping, run, variants
 from isthmus.study.read import override
@@ -66,10 +67,18 @@ def test_what_is_special_about_cifar10() -> None:
         assert (found.recipe.augment.crop, found.recipe.augment.flip) == (4, True)
         assert (found.data.mean, found.data.std) == ((0.5,) * 3, (0.5,) * 3)
         assert found.evaluate.norm_stats == "interpolate"
-        assert found.model.arguments == {"form": "later"}
+        assert (found.model.arguments, found.evaluate.augmented) == ({"form": "released"}, True)
     assert not C10.study("small").variants
-    forms = {name: one.model.arguments for name, one in variants(C10.study("paper")).items()}
-    assert forms == {"later form": {"form": "later"}, "text form": {"form": "paper"}}
+    forms = {
+        name: (one.model.arguments["form"], one.evaluate.augmented)
+        for name, one in variants(C10.study("paper")).items()
+    }
+    assert forms == {
+        "released form": ("released", True),
+        "pictures as they are": ("released", False),
+        "text form": ("paper", True),
+        "later form": ("later", True),
+    }
     dense = [int(str(k1).removesuffix("ep")) for k1 in C10.study("paper").branch.at]  # type: ignore[attr-defined]
     assert {0, 1, 5} <= set(dense)
     assert len(dense) >= 10
@@ -110,6 +119,7 @@ BARRIER = World(
     train_height=height,
     error_height=lambda r, k1, k2: {0: 0.1, 1: 0.01}.get(k1, 0.0),
     accuracy=lambda r, k: 0.714 - 0.614 * math.exp(-0.9 * k) + 0.0005 * r,
+    l2=lambda r, k1, k2: (15.9 if k1 == 0 else 11.5) * k2**0.505,
 )
 """A barrier at k1 = 0 that grows until k2 = 4.8, little of it at k1 = 1."""
 
@@ -163,10 +173,12 @@ WORLDS: dict[str, tuple[dict[str, Any], set[str]]] = {
     "gap-stops-growing": ({"height": at(5, 1, -0.03, height)}, set()),
     "no-barrier-at-5": ({"height": at(5, 5, 0.006, height)}, {"turns-negative"}),
     "turns-negative": ({"height": at(5, 5, 0.001, height)}, set()),
-    "distance-grows-with-k2": ({"l2": at(1, 3, 5.0, PLAIN.l2)}, set()),
+    "distance-grows-with-k2": ({"l2": at(1, 3, 40.0, BARRIER.l2)}, set()),
     "predictions-drift-with-k2": ({"predictions": at(1, 1, 0.9, PLAIN.predictions)}, set()),
     "predictions-drift-at-end": ({"predictions": at(0, 10, 0.11, PLAIN.predictions)}, set()),
     "barrier-stops-growing": ({"height": at(1, 9, 0.101, height)}, set()),
+    "distance-as-released": ({"l2": at(0, 9, 60.0, BARRIER.l2)}, set()),
+    "barrier-as-released": ({"height": at(0, 1, 0.36, height)}, set()),
 }
 
 
@@ -184,9 +196,9 @@ def test_each_claim_about_cifar10_fails_where_it_is_false(name: str) -> None:
 def test_claims_about_cifar10_are_about_the_form_of_the_published_numbers() -> None:
     """The text form, a variant beside it, changes no verdict."""
     flat = dataclasses.replace(BARRIER, height=lambda r, k1, k2: -0.1, accuracy=lambda r, k: 0.5)
-    both = together(c10(variant="later form"), c10(flat, variant="text form"))
+    both = together(c10(variant="released form"), c10(flat, variant="text form"))
     assert set(judge(C10.claims, both)["verdict"]) == {"held"}
-    other = together(c10(flat, variant="later form"), c10(variant="text form"))
+    other = together(c10(flat, variant="released form"), c10(variant="text form"))
     assert "barrier-at-0" in judge(C10.claims, other).where(verdict="failed")["claim"]
     assert set(judge(C10.claims, c10(variant="text form"))["reason"]) == {"there are no numbers"}
 
@@ -202,6 +214,19 @@ def test_pairs_of_cifar10_that_were_not_run_are_named() -> None:
     assert found["no-barrier-at-5"].startswith("seed 0: there is no pair with k1 = 5")
     short = {row["claim"]: row["reason"] for row in judge(C10.claims, c10(k1s=(0,), epochs=3))}
     assert short["grows-with-k2-at-0"].startswith("seed 0: there is no pair with k1 = 0 and k2 = 4")
+
+
+def test_the_released_values_beside_ours() -> None:
+    found = beside(c10(variant="released form")["pairs"], CIFAR10)
+    assert [(row["repeat"], row["k1"], row["k2"]) for row in found] == [
+        (repeat, k1, k2) for repeat in (0, 1) for k1 in (0, 1) for k2 in (1, 5, 9)
+    ]
+    row = found.rows[2]
+    assert (row["variant"], row["l2"], row["released_l2"]) == ("released form", 15.9 * 9**0.505, 48.238)
+    assert row["l2_ratio"] == pytest.approx(15.9 * 9**0.505 / 48.238, rel=1e-15)
+    assert (row["chord"], row["released_chord"]) == (pytest.approx(0.48, abs=1e-12), 0.311)
+    (told,) = judge(C10.claims, c10(repeats=1, k1s=(5,))).where(claim="distance-as-released")["reason"]
+    assert told == "seed 0: there is no pair that the released values have as well"
 
 
 # --- Tiny ImageNet: claims --------------------------------------------------------------------------------------
@@ -259,8 +284,8 @@ def test_figures_of_each_variant(tmp_path: Path, drawn: dict[str, Figure]) -> No
         assert np.asarray(figure.axes[0].get_lines()[0].get_ydata()).max() == pytest.approx(top)
     one = TINY.figures(tiny(falling(0.8), falling(0.3), repeats=1, k1s=(0,), splits=("test",)), tmp_path)
     assert len(one) == 10
-    forms = together(c10(variant="later form"), c10(variant="text form"))
-    assert [file.name for file in C10.figures(forms, tmp_path)][::5] == ["F1-later-form", "F1-text-form"]
+    forms = together(c10(variant="released form"), c10(variant="text form"))
+    assert [file.name for file in C10.figures(forms, tmp_path)][::5] == ["F1-released-form", "F1-text-form"]
     assert C10.figures(c10(), tmp_path)[0].name == "F1"
 
 
@@ -298,7 +323,11 @@ def test_a_run_in_miniature(row: papers.Row, tmp_path: Path, drawn: dict[str, Fi
         content["evaluate"]["stats_examples"] = 64
     results = run(from_mapping(content), tmp_path, workers=0, threads=1)
     found = dict(row.tables(results))
-    names = ["later form", "text form"] if row is C10 else ["interpolate", "init", "recompute"]
+    names = (
+        ["released form", "pictures as they are", "text form", "later form"]
+        if row is C10
+        else ["interpolate", "init", "recompute"]
+    )
     for name in ("pairs", "curves", "networks", "seeds", "table1", "setup"):
         assert list(dict.fromkeys(found[name]["variant"])) == names, name
     pairs = [(r["repeat"], r["variant"], r["k1"], r["k2"], r["split"], r["metric"]) for r in found["pairs"]]
@@ -316,9 +345,10 @@ def test_a_run_in_miniature(row: papers.Row, tmp_path: Path, drawn: dict[str, Fi
         assert one["test_accuracy"] == pytest.approx(1 - error)
         assert (one["steps"], one["training_examples"], one["published_test_accuracy"]) == (6, 1437, None)
     by_variant = found["table1"].groups("variant")
-    if row is C10:  # two networks
+    if row is C10:  # three networks, the first of them looked at in two ways
         sizes = {name: by_variant[(name,)]["parameters"][0] for name in names}
-        fc = {"later form": (64 * 4, 256, 128, 10), "text form": (64 * 4, 203, 10)}
+        fc = dict.fromkeys(names[:2], (64 * 4, 128, 10))
+        fc |= {"text form": (64 * 4, 203, 10), "later form": (64 * 4, 256, 128, 10)}
         convolutions = 32 * 9 + 32 + 64 * 32 * 9 + 64
         for name, units in fc.items():
             assert sizes[name] == convolutions + sum(a * b + b for a, b in pairwise(units))

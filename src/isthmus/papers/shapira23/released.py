@@ -1,10 +1,14 @@
 """The values that the study's author released, beside ours: distances and barriers by (k1, k2).
 
-Source: https://github.com/ishapira1/LinearModeConnectivity, commit 96f48d9 (April 2023), ``processed/CIFAR-10_df.csv``
-and ``dataframes/MNIST_df.csv``, of one run each. There the second number of a pair counts epochs in all; here k2 counts
-those after k1. Barriers are computed from its test losses at 25 alphas. Left out: CIFAR-10's k1 = 0 with k2 = 2 and 3,
-whose ends are two different epochs of training. Of the same code: the reduced VGG's losses are of pictures that are
-cropped and flipped, as in training (6,400 of the test set), and LeNet-5 has its ReLU before the pooling.
+Source: https://github.com/ishapira1/LinearModeConnectivity, of one run each: ``processed/CIFAR-10_df.csv`` and
+``dataframes/MNIST_df.csv`` of commit 96f48d9 (April 2023), ``dataframes/TINYIMAGENET_df.csv`` of 748cf8e. There the
+second number of a pair counts epochs in all; here k2 counts those after k1. Barriers are computed from its test losses
+at 25 alphas. Left out: k1 = 0 with k2 = 2 and 3 on CIFAR-10 and Tiny ImageNet, whose ends are two different epochs.
+
+What the code says of these numbers: the reduced VGG is looked at on pictures that are cropped and flipped, as in
+training (6,400 of the test set); LeNet-5 has its ReLU before the pooling; AlexNet is the usual layout with 1,000
+outputs, and every network of a path, its ends too, is a new one that parameters alone are copied into: its running
+statistics are those of ``init``.
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ from isthmus.errors import BadInput
 from isthmus.papers.shapira23 import quantities as q
 from isthmus.tables import Table
 
-__all__ = ["CIFAR10", "MNIST", "Pair", "Released", "barrier", "beside", "distance"]
+__all__ = ["CIFAR10", "MNIST", "TINY_IMAGENET", "Pair", "Released", "barrier", "beside", "distance"]
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,24 @@ MNIST: Released = {
     (5, 3): Pair(0.407),
     (5, 5): Pair(0.555),
     (7, 1): Pair(0.224),
+}
+
+TINY_IMAGENET: Released = {
+    (0, 1): Pair(29.606, 0.960),
+    (0, 4): Pair(55.760, 1.382),
+    (0, 5): Pair(61.219, 1.568),
+    (0, 7): Pair(75.613, 1.818),
+    (0, 9): Pair(80.847, 2.127),
+    (1, 1): Pair(13.969, 0.080),
+    (1, 4): Pair(29.801, 0.340),
+    (1, 5): Pair(35.086, 0.391),
+    (1, 7): Pair(39.785, 0.499),
+    (2, 1): Pair(16.888, 0.118),
+    (2, 4): Pair(26.688, 0.215),
+    (2, 5): Pair(34.271, 0.289),
+    (2, 7): Pair(39.384, 0.368),
+    (5, 1): Pair(18.074, 0.111),
+    (5, 4): Pair(34.648, 0.128),
 }
 
 

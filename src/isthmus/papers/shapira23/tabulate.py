@@ -40,7 +40,7 @@ class Published:
 def tabulate(results: Results, published: Published, released: Released | None = None) -> dict[str, Table]:
     """``setup``, ``table1``, ``pairs``, ``curves``, ``networks`` and ``seeds`` of a branch study.
 
-    With released values also ``released``: distances and barriers beside them.
+    With released values, and on the paper's data, also ``released``: distances and barriers beside them.
     Repeats are numbered by their seed; k1 and k2 are in epochs, ``k1_steps`` and ``k2_steps`` in optimiser steps.
     ``start`` is the main branch at k1 + k2, ``end`` the child.
 
@@ -56,8 +56,10 @@ def tabulate(results: Results, published: Published, released: Released | None =
             )
     tidy = _tidier(results)
     found = {name: tidy(results[name]) for name in ("pairs", "curves", "networks", "seeds") if name in results.tables}
-    more = {"released": beside(found["pairs"], released)} if released else {}
-    return {"setup": setup(results), "table1": _table1(results, found["pairs"], published), **found, **more}
+    table1 = _table1(results, found["pairs"], published)
+    same = any(row["published_steps"] for row in table1)
+    more = {"released": beside(found["pairs"], released)} if released and same else {}
+    return {"setup": setup(results), "table1": table1, **found, **more}
 
 
 def _tidier(results: Results) -> Callable[[Table], Table]:
