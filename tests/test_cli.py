@@ -432,7 +432,11 @@ def test_a_row_of_a_paper(isthmus: Call, tmp_path: Path, light: papers.Row) -> N
     dry = isthmus("reproduce", "shapira23", "mnist", *SHORT, "--data", "data", "--dry-run")
     head, setup, counts, claims = (part.splitlines() for part in dry.out.strip().split("\n\n"))
     assert head == ["shapira23 mnist, small scale: LeNet-5 on MNIST: B(k1, k2), full scale (Table 1, F1 to F5)"]
-    assert [line.split() for line in setup][:3] == [["network", "lenet5"], ["data", "mnist"], ["examples", "96"]]
+    assert [line.split() for line in setup][:3] == [
+        ["network", "lenet5(activation=relu,", "activate=before)"],
+        ["data", "mnist"],
+        ["examples", "96"],
+    ]
     assert counts[0] == "shapira23-mnist: 96 training examples, 2 steps an epoch."
     assert counts[1] == "To compute: 1 distance, 1 init, 2 path, 2 train; at hand: 0 of 3 measurements."
     assert re.fullmatch(r"2 networks to train: about \d+ s on this machine, \d+ s on an H100\.", counts[2])
@@ -475,14 +479,16 @@ def test_the_set_up_of_a_row_whose_data_are_not_at_hand(isthmus: Call, tmp_path:
     assert (dry.code, dry.err) == (0, "")
     for line in (
         "All variants:",
-        "later form:",
+        "released form:",
+        "pictures as they are:",
         "text form:",
+        "later form:",
         "Not at hand: data set cifar10 (isthmus data fetch cifar10); counted as it is published.",
-        "shapira23-cifar10, later form: 50,000 training examples, 390 steps an epoch.",
+        "shapira23-cifar10, released form: 50,000 training examples, 390 steps an epoch.",
         "Claims that will be judged:",
     ):
         assert line in dry.out.splitlines()
-    assert "64 networks to train" in dry.out
+    assert "96 networks to train" in dry.out
     assert not list(tmp_path.glob("isthmus-*"))
     small_mnist.write(tmp_path / "data")
     there = isthmus("reproduce", "shapira23", "mnist", "--dry-run", "--data", "data")

@@ -92,8 +92,11 @@ class Examples:
 
     def augmented(self, augmenter: Augmenter, places: Tensor) -> Examples:
         """The same examples, augmented once and for all as what stands at these places of the augmenter's set."""
-        cut = zip(torch.split(self.inputs, 1024), torch.split(places, 1024), strict=True)
-        return replace(self, inputs=torch.cat([augmenter(inputs, where) for inputs, where in cut]))
+        inputs = torch.empty_like(self.inputs, memory_format=torch.contiguous_format)
+        for begin in range(0, len(self), 1024):
+            rows = slice(begin, begin + 1024)
+            inputs[rows] = augmenter(self.inputs[rows], places[rows])
+        return replace(self, inputs=inputs)
 
     def batch(self, where: slice | Tensor, augmenter: Augmenter | None = None) -> tuple[Tensor, Tensor]:
         """Inputs ready for a network (cut, augmented, normalised) and targets, in memory of their own."""

@@ -9,9 +9,11 @@ from safetensors.numpy import load
 
 from isthmus import Noise, datasets, evaluate_path, noise, paths
 from isthmus.errors import BadStudy
+from isthmus.examples import Augmenter, Examples
 from isthmus.execute import Setting
 from isthmus.execute.inputs import Inputs, built
-from isthmus.nodes import PathMeasure
+from isthmus.nodes import Choose, PathMeasure
+from isthmus.recipe import Augment
 from isthmus.store import Store
 from isthmus.study import InitToFinalStudy, expand, from_mapping, run
 from isthmus.study.read import override
@@ -24,7 +26,7 @@ STUDY = {
     "model": {"name": "mlp", "input_shape": [1, 8, 8], "classes": 10, "hidden": [9]},
     "data": {"name": "digits"},
     "recipe": {"batch_size": 100, "optimizer": {"lr": 0.1}, "augment": {"crop": CROP, "flip": True}},
-    "evaluate": {"alphas": 3, "on": ["test", "test:50", "train:70"], "augmented": True},
+    "evaluate": {"alphas": 3, "on": ["test", "test:50", "train"], "augmented": True},
     "train": {"to": "10it"},
     "seeds": [3, 8],
 }
@@ -69,7 +71,7 @@ def losses(store: Store, measure: PathMeasure) -> np.ndarray[tuple[int, ...], np
     return load(store.blob(store.get(measure.key)))["loss"]
 
 
-@pytest.mark.parametrize("split", ["test", "train:70"])
+@pytest.mark.parametrize("split", ["test", "train"])
 def test_losses_are_those_of_pictures_moved_and_turned_over_by_hand(store: Store, found: Expansion, split: str) -> None:
     measure, whole = request(found, 3, split).measure, getattr(datasets.load("digits"), split.split(":")[0])
     inputs = Inputs(store, Setting())
@@ -134,3 +136,43 @@ def test_what_cannot_be_shown_is_refused(sets: list[str], sentence: str) -> None
     expected = "evaluate.augmented: expected a recipe whose augment crops or flips and no more, "
     with pytest.raises(BadStudy, match=expected + sentence):
         expand(study(*sets))
+
+
+def test_a_pretraining_is_shown_its_own_crops_and_flips_and_no_brightness() -> None:
+    def top(*sets: str) -> PathMeasure:
+        start = ['start.pretrain={to="10it"}', 'start.at="top"', 'evaluate.on=["test"]']
+        (source, _) = expand(study(*start, *sets)).sources
+        at = source[1].at
+        assert isinstance(at, Choose)
+        assert isinstance(at.source, PathMeasure)
+        return at.source
+
+    assert top("start.pretrain.recipe={augment={crop=1}}").part.describe()["augment"] == {"crop": 1, "flip": True}
+    off = top("start.pretrain.recipe={augment={crop=0, flip=false}}")
+    assert off.key == top("start.pretrain.recipe={augment={crop=0, flip=false}}", "evaluate.augmented=false").key
+    with pytest.raises(BadStudy, match=r"start.pretrain.recipe.augment: evaluate.augmented shows .* not brightness"):
+        top("start.pretrain.recipe={augment={crop=1, flip=false, brightness=0.2}}")
+
+
+def test_tables_and_labels_say_so(store: Store, found: Expansion) -> None:
+    tables = run(study(), store.root, workers=0)
+    assert set(tables["paths"]["augmented"]) == {True}
+    plain = run(study("evaluate.augmented=false"), store.root, workers=0)
+    assert "augmented" not in plain["paths"].columns
+    both = run(study('variants={moved={}, "as they are"={evaluate={augmented=false}}}'), store.root, workers=0)
+    for name, seen, one in (("moved", True, tables), ("as they are", None, plain)):
+        of = both["paths"].where(variant=name)
+        assert set(of["augmented"]) == {seen}
+        assert of["chord"] == one["paths"]["chord"]
+
+
+def test_pictures_in_colour_are_those_of_training() -> None:
+    """Bit for bit the batch that training's augmenter gives, over several cuts of a set."""
+    inputs = torch.from_numpy(noise.words(2500 * 3 * 5 * 4, "colour").astype(np.uint8).reshape(2500, 3, 5, 4))
+    augmenter = Augmenter(Augment(crop=2, flip=True), Noise.of(5), 3000, 0, torch.device("cpu"))
+    places = torch.from_numpy(noise.order(3000, "places")[:2500])
+    examples = Examples(inputs, torch.zeros(2500, dtype=torch.long), (0.4,) * 3, (0.2,) * 3, pixels=True)
+    moved = examples.augmented(augmenter, places)
+    assert moved.inputs.dtype == torch.uint8
+    assert torch.equal(moved.inputs, augmenter(inputs, places))
+    assert torch.equal(examples.inputs, inputs)

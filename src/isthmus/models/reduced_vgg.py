@@ -5,7 +5,7 @@ Three forms, with their parameters at 32x32 pixels and 10 classes:
 - ``"paper"`` (853,123): the text has two fully connected layers and "855K" parameters, and this meets them best;
 - ``"released"`` (545,098): the code that was published in one commit with the measured values
   (https://github.com/ishapira1/LinearModeConnectivity, 96f48d9, April 2023): 128 hidden units, and whole channels
-  dropped after the second pooling. These values are its: distances, losses and barriers agree (row ``cifar10``);
+  dropped after the second pooling. Distances of networks trained so are those of that commit (row ``cifar10``);
 - ``"later"`` (1,102,410): the code of May 2023, with three fully connected layers.
 """
 

@@ -72,9 +72,9 @@ class PathMeasure(Measure):
     @property
     def label(self) -> str:
         """A few words."""
-        if self.path.form == "ensemble":
-            return f"ensemble of {len(self.path.ends)} on {self.part}"
         seen = ", augmented" if self.part.augment is not None else ""
+        if self.path.form == "ensemble":
+            return f"ensemble of {len(self.path.ends)} on {self.part}{seen}"
         return f"{self.path.form} on {self.part}{seen}, {len(self.alphas)} points"
 
     @property

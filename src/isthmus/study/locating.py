@@ -96,6 +96,8 @@ def _pretraining(
     per_epoch = None if data is None else recipe.steps_per_epoch(data.train)
     lengths = list(fitting.pretrain_problems(pretrain, per_epoch))
     told = [*wrong, *unnamed, *unruled, *augment_problems(recipe, data)]
+    if study.evaluate.augmented and recipe.augment.brightness and study.start is not None and study.start.at == "top":
+        told.append("recipe.augment: evaluate.augmented shows the path to its network crops and flips, not brightness.")
     if any(isinstance(rule.blocks, str) for rule in recipe.optimizer.by_block):
         told.append(
             "recipe.optimizer.by_block: expected rules for blocks by name, found one for blocks by their barriers,"

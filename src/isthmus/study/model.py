@@ -72,10 +72,11 @@ class Evaluate(Spec):
 
     ``on`` names parts of the data: ``"test"``, ``"train"``, or ``"train:10000"`` for a fixed 10,000 of them.
     Single networks are evaluated there too, or on the parts that ``networks_on`` names: accuracies may need more
-    examples than paths. ``augmented`` has pictures cropped and flipped by the recipe's augmentation, each in one way
-    for all networks. In *init-to-final* studies, which have only paths otherwise, it has the initial and the final
+    examples than paths. In *init-to-final* studies, which have only paths otherwise, it has the initial and the final
     networks evaluated. ``norm_stats`` is ``recompute``, ``interpolate``, ``batch``, ``keep`` or ``init``. With
-    ``scores`` they are also evaluated on parts of the training set by how hard its examples are.
+    ``scores`` they are also evaluated on parts of the training set by how hard its examples are. ``augmented`` has all
+    these pictures cropped and flipped by the recipe's augmentation, each in one way for all networks and seeds; what
+    statistics, scores and ``until`` are measured on stays as it is.
     """
 
     alphas: Annotated[int, Field(ge=2)] | tuple[Finite, ...] = 25
@@ -116,7 +117,7 @@ class Evaluate(Spec):
 
     def seen(self, part: Part, recipe: Recipe) -> Part:
         """A part of the data as networks trained by this recipe are shown it."""
-        return replace(part, augment=recipe.augment) if self.augmented else part
+        return replace(part, augment=recipe.augment) if self.augmented and recipe.augment.acts else part
 
     @property
     def norm(self) -> NormSpec:

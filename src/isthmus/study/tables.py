@@ -120,8 +120,13 @@ def path_table(requests: Iterable[Request], store: Store, *, shapes: bool = Fals
                 row |= _shape(summary["alphas"], values, request.measure.data.classes)
             row |= _stored(summary, metric)
             row |= {"examples": summary["examples"], "points": len(values), "norm_stats": _norm(summary)}
+            row |= _augmented(request)
             rows.append(row)
     return Table.of(rows)
+
+
+def _augmented(request: Request) -> dict[str, bool]:
+    return {"augmented": True} if request.measure.part.augment is not None else {}
 
 
 def _distances(request: Request, store: Store) -> dict[str, Any]:
@@ -170,7 +175,8 @@ def network_table(requests: Iterable[Request], store: Store) -> Table:
         summary = store.get(request.measure.key).summary
         loss, error = summary["loss"][0], summary["error"][0]
         numbers = {"loss": loss, "error": error, "accuracy": 1.0 - error}
-        rows.append({**request.labels, **numbers, "examples": summary["examples"], "norm_stats": _norm(summary)})
+        seen = {"examples": summary["examples"], "norm_stats": _norm(summary), **_augmented(request)}
+        rows.append({**request.labels, **numbers, **seen})
     return Table.of(rows)
 
 

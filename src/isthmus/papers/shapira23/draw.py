@@ -61,7 +61,8 @@ def _note(tables: Tables, splits: Sequence[str], *sentences: str) -> str:
     counts = [f"{rows['examples'][0]:,} {_whole(tables, split, rows)}" for split, rows in found.items() if len(rows)]
     stats = sorted(set(pairs["norm_stats"]))
     norm = "The network has no normalisation layers." if stats == ["none"] else f"norm_stats: {', '.join(stats)}."
-    return " ".join([f"{_repeats(pairs)}, evaluated on {' and '.join(counts) or 'nothing'}.", *sentences, norm])
+    moved = ", cropped and flipped as in training" if "augmented" in pairs.columns and any(pairs["augmented"]) else ""
+    return " ".join([f"{_repeats(pairs)}, evaluated on {' and '.join(counts) or 'nothing'}{moved}.", *sentences, norm])
 
 
 def _whole(tables: Tables, split: str, rows: Table) -> str:

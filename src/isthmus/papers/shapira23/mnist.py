@@ -125,12 +125,6 @@ CLAIMS = (
         count=BOTH,
     ),
     *drifting(),
-    released.distance(
-        released.MNIST,
-        k1s=(0,),
-        threshold=0.25,
-        why="two repeats lie up to a fifth apart; where epochs are shared they do by a factor of two, and are left out",
-    ),
 )
 
 ROW = Row(

@@ -18,7 +18,6 @@ from isthmus.errors import BadInput
 from isthmus.tables import Table
 
 __all__ = [
-    "Row",
     "above",
     "against_first",
     "at_end",
