@@ -10,7 +10,7 @@ help:
 	@echo "make demo            set up .venv (1-3 min) and show what isthmus does (about 1 min)"
 	@echo "make test            set up .venv (1-3 min), lint, check types, run the tests (about 8 min on two cores)"
 	@echo "make test-long       the tests that take minutes each, all rows started at paper scale among them (some need ISTHMUS_DATA)"
-	@echo "make reproduce-mnist Shapira23 on MNIST at full scale (ISTHMUS_DATA; about 5 min on two cores)"
+	@echo "make reproduce-mnist Shapira23 on MNIST at full scale (ISTHMUS_DATA; about 15 min on two cores)"
 	@echo "make bench           the benchmarks (minutes, on a quiet machine)"
 
 $(VENV)/.made:
@@ -52,7 +52,7 @@ test-long: $(VENV)/.dev
 	@$(BIN)/python -m pytest -m slow
 
 reproduce-mnist: $(VENV)/.demo
-	@echo "Shapira23 on MNIST at full scale (about 5 minutes on two cores; needs ISTHMUS_DATA) ..."
+	@echo "Shapira23 on MNIST at full scale (about 15 minutes on two cores; needs ISTHMUS_DATA) ..."
 	@$(BIN)/isthmus reproduce shapira23 mnist
 
 bench: $(VENV)/.dev

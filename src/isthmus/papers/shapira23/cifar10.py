@@ -169,8 +169,8 @@ CLAIMS = (
         statistic="largest |L2 distance / released distance - 1| over the pairs of k1 = 0 that both have",
         side="<=",
         threshold=0.2,
-        why="set after a pilot that was off by 1 to 4 %, the later form by a third; k1 = 1, where two repeats lay a fifth"
-        " apart, was left out after the first run",
+        why="set after a pilot that was off by 1 to 4 %, the later form by a third; k1 = 1, where two repeats lay a"
+        " fifth apart, was left out after the first run",
         values=of(released.off),
     ),
 )
