@@ -112,7 +112,11 @@ def test_reduced_vgg(form: str, hidden: list[int]) -> None:
 )
 def test_reduced_vgg_drops_out_after_each_hidden_layer(form: str, expected: list[tuple[str, float]]) -> None:
     model = models.build("reduced_vgg", form=form, dropout=0.3)
-    found = [(type(module).__name__, module.p) for module in model if isinstance(module, nn.Dropout | nn.Dropout2d)]
+    found = [
+        (type(module).__name__, module.p)
+        for module in model.children()
+        if isinstance(module, nn.Dropout | nn.Dropout2d)
+    ]
     assert found == expected
     order = [name for name, _ in model.named_children()]
     assert form != "released" or order.index("dropout0") == order.index("pool2") + 1
