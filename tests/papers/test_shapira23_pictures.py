@@ -362,7 +362,7 @@ def test_a_run_in_miniature(row: papers.Row, tmp_path: Path, drawn: dict[str, Fi
     by_variant = found["table1"].groups("variant")
     if row is C10:  # three networks, the first of them looked at in two ways
         sizes = {name: by_variant[(name,)]["parameters"][0] for name in names}
-        fc = dict.fromkeys(names[:2], (64 * 4, 128, 10))
+        fc: dict[str, tuple[int, ...]] = dict.fromkeys(names[:2], (64 * 4, 128, 10))
         fc |= {"text form": (64 * 4, 203, 10), "later form": (64 * 4, 256, 128, 10)}
         convolutions = 32 * 9 + 32 + 64 * 32 * 9 + 64
         for name, units in fc.items():
