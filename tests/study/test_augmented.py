@@ -73,12 +73,12 @@ def losses(store: Store, measure: PathMeasure) -> np.ndarray[tuple[int, ...], np
 
 @pytest.mark.parametrize("split", ["test", "train"])
 def test_losses_are_those_of_pictures_moved_and_turned_over_by_hand(store: Store, found: Expansion, split: str) -> None:
-    measure, whole = request(found, 3, split).measure, getattr(datasets.load("digits"), split.split(":")[0])
+    measure, whole = request(found, 3, split).measure, getattr(datasets.load("digits"), split)
     inputs = Inputs(store, Setting())
     a, b = (inputs.load(end).weights for end in measure.path.ends)
     indices = inputs.indices(measure.part, len(whole.inputs), "examples")
     chosen = np.arange(len(whole.inputs)) if indices is None else indices
-    moved = np.stack(by_hand(whole.inputs, split.split(":")[0]))[chosen, None].astype(np.float32)
+    moved = np.stack(by_hand(whole.inputs, split))[chosen, None].astype(np.float32)
     ready = (moved / 255 - measure.data.mean[0]) / measure.data.std[0]
     model = built(measure.path.ends[0].model, 0)
     expected = evaluate_path(

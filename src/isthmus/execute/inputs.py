@@ -65,9 +65,9 @@ class Inputs:
                 split, mean=data.mean, std=data.std, pixels=pixels, channels_last=channels_last and pixels
             )
             indices = self.indices(part, len(whole), order)
-            chosen = whole if indices is None else whole.subset(torch.from_numpy(indices))
+            places = torch.arange(len(whole)) if indices is None else torch.from_numpy(indices)
+            chosen = whole if indices is None else whole.subset(places)
             if part.augment is not None:
-                places = torch.arange(len(whole)) if indices is None else torch.from_numpy(indices)
                 stream = noise.Noise.of(noise.derive("evaluation", part.split))
                 augmenter = Augmenter(part.augment, stream, len(whole), 0, torch.device("cpu"))
                 chosen = chosen.augmented(augmenter, places)

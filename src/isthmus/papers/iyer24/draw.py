@@ -116,10 +116,10 @@ def interior(lines: Table, most: int = _SHOWN) -> list[float]:
     return [alphas[round(index)] for index in np.linspace(0, len(alphas) - 1, most + 2)[1:-1]]
 
 
-def drops(axes: Axes, tables: Tables, variant: str) -> None:
-    """The drops of the learning rate that lie in the panel, marked."""
+def drops(axes: Axes, tables: Tables, variant: str, since: float = 0.0) -> None:
+    """The drops of the learning rate that lie in the panel, marked; its epochs count since this one."""
     low, high = sorted(axes.dataLim.intervalx)
-    epochs = sorted({row["epoch"] for row in measured(tables, "drops", variant)})
+    epochs = sorted({row["epoch"] - since for row in measured(tables, "drops", variant)})
     for epoch in epochs:
         if low <= epoch <= high:
             plots.threshold(axes, epoch, "lr drop", vertical=True)
@@ -215,6 +215,7 @@ def after_merge(axes: Axes, tables: Tables, variants: Sequence[str], split: str 
     copies = rows.where(lambda row: row["network"].startswith("child"))
     if any(row["after"] for row in copies):
         by_seed(axes, seeded(copies, lambda row: float(row["after"]), percent), COPIES)
+    _drops_since(axes, tables, variants[0])
     plots.label(axes, "Training on", "epochs after the merge", f"{split} accuracy (%)")
 
 
@@ -226,8 +227,16 @@ def losses(axes: Axes, tables: Tables, variants: Sequence[str], split: str = "te
         style = {"color": plots.CATEGORICAL[1:][index % 6], "marker": plots.MARKERS[1:][index % 6], "label": variant}
         if at and at[0] == 0:
             by_seed(axes, (at, values - values[:, :1]), style)
+    _drops_since(axes, tables, variants[0])
     plots.threshold(axes, 0.0, "as at the merge")
     plots.label(axes, "Change since the merge", "epochs after the merge", f"{split} accuracy (points)")
+
+
+def _drops_since(axes: Axes, tables: Tables, variant: str) -> None:
+    """The drops of a panel that counts epochs since the merge, where every merge is at one epoch."""
+    merges = {time(row) for row in measured(tables, "networks", variant, network="merge", after=0.0)}
+    if len(merges) == 1:
+        drops(axes, tables, variant, merges.pop())
 
 
 def together(axes: Axes, tables: Tables, variants: Sequence[str], split: str = "test") -> None:

@@ -58,8 +58,10 @@ def tabulate(results: Results, published: Published, released: Released | None =
     found = {name: tidy(results[name]) for name in ("pairs", "curves", "networks", "seeds") if name in results.tables}
     table1 = _table1(results, found["pairs"], published)
     same = any(row["published_steps"] for row in table1)
-    more = beside(found["pairs"], released) if released and same else Table.of([])
-    return {"setup": setup(results), "table1": table1, **found, **({"released": more} if len(more) else {})}
+    found = {"setup": setup(results), "table1": table1, **found}
+    if released and same and len(more := beside(found["pairs"], released)):
+        found["released"] = more
+    return found
 
 
 def _tidier(results: Results) -> Callable[[Table], Table]:
