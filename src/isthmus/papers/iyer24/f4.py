@@ -18,6 +18,7 @@ __all__ = ["ROW", "study", "warm"]
 
 PLAIN = "lr .1"
 STEPS = (100, 390, 1000, 2000)
+LEAST = 1.0  # points
 
 
 def warm(steps: int) -> str:
@@ -37,30 +38,43 @@ def study(scale: Scale = "paper") -> Study:
     return of("f4", scale, gains(scale, last=True), options, variants=variants)
 
 
-def _drop(variant: str, id: str, text: str, scales: tuple[str, ...] = ("small", "paper")) -> Claim:
+def _drop(variant: str, suffix: str, text: str) -> Claim:
+    """At small scale, where training on is short: lower at its end."""
     return Claim(
-        id=id,
+        id=f"drop{suffix}",
         text=text,
         source="Iyer 2024, F4",
         statistic=f"{variant}: test accuracy of the merge minus that at the end of training on from it (points)",
         side=">=",
-        threshold=1.0,
+        threshold=LEAST,
         why="the prediction: a quarter of the gain that pilots saw; warm-ups are over at the end",
         values=rules.seeds_of((variant,), q.over(variant, q.lost)),
-        scales=scales,
+        scales=rules.SMALL,
     )
 
 
+def _stays_down(variant: str, suffix: str, text: str) -> Claim:
+    """At paper scale: lower over the half in which (but for its first 45 iterations) every warm-up is over."""
+    return Claim(
+        id=f"stays-down{suffix}",
+        text=text,
+        source="Iyer 2024, F4",
+        statistic=f"{variant}: test accuracy of the merge minus its mean over the second half of training on (points)",
+        side=">=",
+        threshold=LEAST,
+        why="as at small scale; a mean over five epochs, as single evaluations at this rate move by points",
+        values=rules.seeds_of((variant,), q.over(variant, q.stays_down)),
+        scales=rules.PAPER,
+    )
+
+
+SAME = "Training on from the merge at the same learning rate, accuracy drops."
+WARMED = "It still drops where the learning rate is warmed up."
 CLAIMS = (
-    _drop(PLAIN, "drop", "Training on from the merge at the same learning rate, accuracy drops."),
-    *(
-        _drop(warm(steps), f"drop-warm-{steps}", "It still drops where the learning rate is warmed up.")
-        for steps in STEPS[:2]
-    ),
-    *(
-        _drop(warm(steps), f"drop-warm-{steps}", "It still drops where the learning rate is warmed up.", rules.PAPER)
-        for steps in STEPS[2:]
-    ),
+    _drop(PLAIN, "", SAME),
+    *(_drop(warm(steps), f"-warm-{steps}", WARMED) for steps in STEPS[:2]),
+    _stays_down(PLAIN, "", SAME),
+    *(_stays_down(warm(steps), f"-warm-{steps}", WARMED) for steps in STEPS),
 )
 
 

@@ -12,6 +12,7 @@ from isthmus.papers.iyer24 import quantities as q
 
 __all__ = [
     "PAPER",
+    "SMALL",
     "drop",
     "early",
     "everywhere",
@@ -26,7 +27,7 @@ __all__ = [
     "training_on",
 ]
 
-PAPER = ("paper",)
+SMALL, PAPER = ("small",), ("paper",)
 BOTH = ("small", "paper")
 FIRST = (("1ep", "1ep"),)  # the exception that the paper itself makes
 

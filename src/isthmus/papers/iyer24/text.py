@@ -49,7 +49,10 @@ def _against_unbranched(tables: Tables) -> Values:
     seeds = sorted({row["seed"] for row in networks.where(variant=MERGED)})
     alone = sorted({row["seed"] for row in networks.where(variant=ALONE)})
     if not seeds or len(alone) != 2 * len(seeds):
-        raise BadInput(f"expected two unbranched runs for each of {len(seeds)} merged ones, found {len(alone)}")
+        raise BadInput(
+            f"expected two unbranched runs for each of {len(seeds)} merged ones, found {len(alone)}; give"
+            f" variants.{ALONE}.seeds twice as many seeds as seeds has"
+        )
     merged, unbranched = _ends(networks, MERGED, "merge"), _ends(networks, ALONE, "trunk")
     return {
         seed: merged[seed] - (unbranched[alone[index]] + unbranched[alone[index + len(seeds)]]) / 2
