@@ -16,7 +16,7 @@ from isthmus.recipe import Recipe
 from isthmus.store import Record, Store
 from isthmus.study import BranchStudy, DataSpec, InitToFinalStudy, Results, Study, from_mapping, run
 from isthmus.study.checking import find_data
-from isthmus.study.read import override
+from isthmus.study.files import override
 
 if TYPE_CHECKING:
     from torch import nn

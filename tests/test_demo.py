@@ -14,7 +14,7 @@ import pytest
 
 from isthmus import demo
 from isthmus.study import BranchStudy, InitToFinalStudy, from_mapping
-from isthmus.study.read import override
+from isthmus.study.files import override
 
 FILES = [
     *(f"demo-branching/{name}.csv" for name in ("pairs", "curves", "networks", "seeds", "provenance")),

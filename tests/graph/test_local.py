@@ -23,7 +23,8 @@ from isthmus.nodes import Distance, Init, State, Train, advance
 from isthmus.noise import Noise
 from isthmus.store import Record, Store
 from isthmus.study import Results, Study, expand, run
-from isthmus.study.read import from_mapping, override
+from isthmus.study.files import override
+from isthmus.study.read import from_mapping
 from small_studies import BRANCH, MODEL, Told, branch, compute, data, digests, environment, recipe, state, write
 
 STUDY = branch("seeds=[0, 3]", 'merge={after="1ep", every="1ep"}', "merge.buffers=average")
@@ -54,7 +55,7 @@ def test_processes_side_by_side_give_the_same_bits(reference: Path, tmp_path: Pa
 AGAIN = """
 import sys
 from isthmus.study import run
-from isthmus.study.read import load
+from isthmus.study.files import load
 found = run(load(sys.argv[1]), sys.argv[2], workers=9)
 print(found.computed, "torch" in sys.modules, len(found["pairs"]))
 """

@@ -20,7 +20,7 @@ from isthmus.papers import Row, audit
 from isthmus.papers.setup import setup
 from isthmus.study import Results, Study, from_mapping
 from isthmus.study.conventions import conventions
-from isthmus.study.read import override
+from isthmus.study.files import override
 from isthmus.tables import Table
 from small_studies import BRANCH, ran
 

@@ -374,7 +374,7 @@ def test_the_tables_say_when_rates_drop() -> None:
 def test_pairs_of_other_copies_are_refused() -> None:
     from isthmus.errors import BadInput
     from isthmus.study import Results, from_mapping
-    from isthmus.study.read import override
+    from isthmus.study.files import override
 
     row = ROWS["f3"]
     for change in ("branch.children=3", "branch.trunk_is_child=true"):

@@ -22,7 +22,7 @@ from isthmus.errors import BadInput, UnknownName
 from isthmus.nodes import Init, State, Train
 from isthmus.store import Store
 from isthmus.study import BranchStudy, Results, Study, expand, from_mapping, run
-from isthmus.study.read import override
+from isthmus.study.files import override
 from isthmus.study.requests import Expansion
 from isthmus.tables import Table
 from small_studies import branch

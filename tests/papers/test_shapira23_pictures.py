@@ -19,7 +19,7 @@ from isthmus.claims import judge
 from isthmus.papers.shapira23.released import CIFAR10, beside
 from isthmus.papers.shapira23.tabulate import Published
 from isthmus.study import BranchStudy, ModelSpec, from_mapping, run, variants
-from isthmus.study.read import override
+from isthmus.study.files import override
 from isthmus.tables import Table
 
 C10, TINY = papers.row("shapira23", "cifar10"), papers.row("shapira23", "tiny_imagenet")

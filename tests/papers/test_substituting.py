@@ -13,7 +13,7 @@ from isthmus import papers, plots
 from isthmus.errors import BadInput, MissingData
 from isthmus.papers.substituting import Settled, labelled, settled
 from isthmus.study import Study, from_mapping
-from isthmus.study.read import override
+from isthmus.study.files import override
 from isthmus.tables import Table
 
 ROW = papers.row("shapira23", "mnist")

@@ -17,7 +17,7 @@ from isthmus.models.blocking import matching
 from isthmus.nodes import DataRef, Graft, Import, Init, Node, Train
 from isthmus.papers import Scale
 from isthmus.study import DataSpec, InitToFinalStudy, expand, from_mapping, variants
-from isthmus.study.read import override
+from isthmus.study.files import override
 
 BASED = ("f1b", "f2a", "f2b", "f3", "f6", "f7", "f8", "a18")
 NAMES = (*BASED, "f1a", "a17")

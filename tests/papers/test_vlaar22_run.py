@@ -19,7 +19,7 @@ from isthmus.claims import judge
 from isthmus.nodes import State
 from isthmus.store import Store
 from isthmus.study import InitToFinalStudy, Results, from_mapping, run
-from isthmus.study.read import override
+from isthmus.study.files import override
 
 ROW = papers.row("vlaar22", "f3")
 SETS = [

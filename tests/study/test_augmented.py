@@ -16,7 +16,7 @@ from isthmus.nodes import Choose, PathMeasure
 from isthmus.recipe import Augment
 from isthmus.store import Store
 from isthmus.study import InitToFinalStudy, expand, from_mapping, run
-from isthmus.study.read import override
+from isthmus.study.files import override
 from isthmus.study.requests import Expansion, Request
 
 CROP = 3

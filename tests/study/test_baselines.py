@@ -26,7 +26,7 @@ from isthmus.noise import Noise
 from isthmus.store import Store
 from isthmus.study import Results, expand, from_mapping
 from isthmus.study.comparing import ema_shares
-from isthmus.study.read import override
+from isthmus.study.files import override
 from isthmus.tables import Table
 from small_studies import BRANCH, MODEL, arrays, branch, data, normed, ran, recipe, state
 

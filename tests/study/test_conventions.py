@@ -12,7 +12,7 @@ from isthmus.nodes import Train
 from isthmus.store import Store
 from isthmus.study import BranchStudy, Study, from_mapping, variants
 from isthmus.study.conventions import Convention, beside, conventions, laid_over_all, sign
-from isthmus.study.read import override
+from isthmus.study.files import override
 from isthmus.tables import Table
 from small_studies import BRANCH, TO_FINAL, branch, ran
 

@@ -8,7 +8,7 @@ import pytest
 
 from isthmus.errors import BadStudy
 from isthmus.study import expand, from_mapping, run
-from isthmus.study.read import override
+from isthmus.study.files import override
 from small_studies import BRANCH, TO_FINAL, branch, to_final
 
 

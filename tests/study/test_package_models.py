@@ -22,7 +22,7 @@ from isthmus.store import Store
 from isthmus.study import Results, from_mapping
 from isthmus.study import run as run_study
 from isthmus.study.expand import expand
-from isthmus.study.read import override
+from isthmus.study.files import override
 from small_studies import environment
 
 STUDY = {

@@ -17,7 +17,7 @@ from isthmus import datasets, models
 from isthmus.errors import BadStudy
 from isthmus.store import Store
 from isthmus.study import BranchStudy, InitToFinalStudy, ModelSpec, expand, from_mapping, load, prepare
-from isthmus.study.read import override
+from isthmus.study.files import override
 from small_studies import BRANCH, TO_FINAL, branch, to_final, write
 
 

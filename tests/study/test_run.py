@@ -21,7 +21,7 @@ from isthmus.execute import cores
 from isthmus.nodes import Train
 from isthmus.store import Store
 from isthmus.study import Results, Study, from_mapping
-from isthmus.study.read import override
+from isthmus.study.files import override
 from isthmus.study.tables import seeds_table
 from isthmus.tables import Table
 from small_studies import BRANCH, branch, ran, recipe, to_final

@@ -19,7 +19,7 @@ from isthmus.noise import Noise
 from isthmus.recipe import Recipe
 from isthmus.store import Store
 from isthmus.study import Start, Study, expand, from_mapping
-from isthmus.study.read import override
+from isthmus.study.files import override
 from small_studies import PER_EPOCH, TO_FINAL, Told, branch, compute, ran, recipe, state, to_final
 
 SEED = 4

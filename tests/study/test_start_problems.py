@@ -12,7 +12,7 @@ from isthmus import models, study
 from isthmus.errors import BadStudy
 from isthmus.store import Store
 from isthmus.study import expand, from_mapping
-from isthmus.study.read import override
+from isthmus.study.files import override
 from small_studies import BRANCH, to_final
 
 PRE = {"to": "1ep"}

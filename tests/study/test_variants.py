@@ -16,8 +16,8 @@ from isthmus.graph import plan
 from isthmus.nodes import Init, PathMeasure, Train
 from isthmus.store import Store
 from isthmus.study import BranchStudy, Study, expand, from_mapping, load, variants
+from isthmus.study.files import override
 from isthmus.study.overlay import laid_over, undotted
-from isthmus.study.read import override
 from small_studies import BRANCH, PER_EPOCH, TO_FINAL, Told, branch, data, ran, recipe, to_final, write
 
 CHANGES: dict[str, dict[str, Any]] = {

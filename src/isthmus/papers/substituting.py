@@ -10,8 +10,9 @@ from isthmus.errors import BadInput, MissingData
 from isthmus.papers import Row, Scale
 from isthmus.papers.setup import named
 from isthmus.study import Study
+from isthmus.study.files import override
 from isthmus.study.needs import Need, needs
-from isthmus.study.read import each, from_mapping, override
+from isthmus.study.read import each, from_mapping
 from isthmus.tables import Table
 
 __all__ = ["Settled", "labelled", "listed", "settled"]

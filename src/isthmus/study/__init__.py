@@ -16,6 +16,7 @@ from isthmus.nodes import State
 from isthmus.store import Store
 from isthmus.study.chosen import told
 from isthmus.study.expand import Published, check, expand
+from isthmus.study.files import load
 from isthmus.study.model import (
     Baselines,
     Branch,
@@ -33,7 +34,7 @@ from isthmus.study.model import (
     To,
 )
 from isthmus.study.provenance import provenance_table, shortfalls, standing
-from isthmus.study.read import from_mapping, load, variants
+from isthmus.study.read import from_mapping, variants
 from isthmus.study.requests import Expansion, present
 from isthmus.study.tables import tables
 from isthmus.tables import Table, write_tables

@@ -11,8 +11,9 @@ from isthmus.nodes import Merge, Part, PathSpec, Share, State
 from isthmus.noise import Noise
 from isthmus.recipe import Recipe
 from isthmus.spec import Duration
+from isthmus.study.branch import MergeSpec, multiples
 from isthmus.study.comparing import Children, baseline_requests, scaled
-from isthmus.study.model import BranchStudy, MergeSpec, multiples
+from isthmus.study.model import BranchStudy
 from isthmus.study.requests import Builder, Request
 
 __all__ = ["branch_requests"]

@@ -12,7 +12,8 @@ from isthmus.nodes import Merge, PathSpec, State, Train
 from isthmus.noise import Noise
 from isthmus.recipe import Recipe
 from isthmus.study.baselines import Ema, Longer
-from isthmus.study.model import BranchStudy, multiples
+from isthmus.study.branch import multiples
+from isthmus.study.model import BranchStudy
 from isthmus.study.requests import Builder, Request
 
 __all__ = ["Children", "baseline_requests", "ema_shares", "scaled"]

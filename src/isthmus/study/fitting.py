@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from isthmus.importance import SCORES
 from isthmus.spec import Duration
+from isthmus.study.branch import multiples
 from isthmus.study.model import (
     Baselines,
     Branch,
@@ -18,7 +19,6 @@ from isthmus.study.model import (
     Start,
     Study,
     To,
-    multiples,
 )
 
 __all__ = [
