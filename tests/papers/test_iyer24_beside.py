@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from isthmus import papers, quadratic
 from isthmus.claims import judge
-from isthmus.papers.iyer24 import quantities
+from isthmus.papers.iyer24 import merges
 from isthmus.study import Results
 from isthmus.tables import Table
 
@@ -113,12 +113,12 @@ def test_distances_are_fitted_with_several_curvatures() -> None:
 
 def test_baselines_are_no_copies() -> None:
     """A merge has two copies, whatever is evaluated beside it."""
-    (cell,) = quantities.cells(
+    (cell,) = merges.cells(
         dict(ROW.tables(changed(lambda name, row: row["seed"] == 1 if "seed" in row else True))), "lr .1"
     )
     assert len(cell.children) == 2
     assert [after for after, _ in cell.children[1]] == [after for after, _ in cell.merge]
-    assert quantities.apart(cell) == pytest.approx(abs(np.mean([100 * 0.05 * left for left in LEFT.values()]) / 2))
+    assert merges.apart(cell) == pytest.approx(abs(np.mean([100 * 0.05 * left for left in LEFT.values()]) / 2))
 
 
 CASES: Mapping[str, tuple[Callable[[str, Mapping[str, Any]], bool], dict[str, str]]] = {

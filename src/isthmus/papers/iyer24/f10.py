@@ -7,7 +7,7 @@ from typing import Any
 
 from isthmus.claims import Claim
 from isthmus.papers import Row, Scale
-from isthmus.papers.iyer24 import draw, rules
+from isthmus.papers.iyer24 import draw, merges, rules
 from isthmus.papers.iyer24 import quantities as q
 from isthmus.papers.iyer24.setups import gains, of
 from isthmus.papers.iyer24.tabulate import tabulate
@@ -36,7 +36,7 @@ CLAIMS = (
         side=">=",
         threshold=0.0,
         why="the claim is about the direction",
-        values=rules.seeds_of((PLAIN, WITH), q.difference(q.over(PLAIN, q.gain), q.over(WITH, q.gain))),
+        values=rules.seeds_of((PLAIN, WITH), q.difference(*(merges.over(name, merges.gain) for name in (PLAIN, WITH)))),
     ),
 )
 

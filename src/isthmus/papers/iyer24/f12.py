@@ -7,7 +7,7 @@ from pathlib import Path
 from isthmus import plots
 from isthmus.claims import EVERY, Claim, Tables
 from isthmus.papers import Row, Scale
-from isthmus.papers.iyer24 import draw, rules
+from isthmus.papers.iyer24 import draw, merges, rules
 from isthmus.papers.iyer24 import quantities as q
 from isthmus.papers.iyer24.setups import SHORT, continued, epochs, gains, of, trunk
 from isthmus.papers.iyer24.tabulate import tabulate
@@ -64,7 +64,7 @@ CLAIMS = (
         side=">=",
         threshold=1.0,
         why="the prediction: a quarter of the gain that pilots saw",
-        values=rules.seeds_of((PLAIN,), q.over(PLAIN, q.lost_in_an_epoch)),
+        values=rules.seeds_of((PLAIN,), merges.over(PLAIN, merges.lost_in_an_epoch)),
     ),
     Claim(
         id="no-drop-at-low-rate",
@@ -74,7 +74,7 @@ CLAIMS = (
         side="<=",
         threshold=0.5,
         why="half a point is within what a single evaluation moves",
-        values=rules.seeds_of((LOW,), q.over(LOW, q.lost_in_an_epoch)),
+        values=rules.seeds_of((LOW,), merges.over(LOW, merges.lost_in_an_epoch)),
         count=EVERY,
     ),
     _cost(

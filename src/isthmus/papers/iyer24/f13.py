@@ -7,8 +7,7 @@ from pathlib import Path
 from isthmus import plots
 from isthmus.claims import ABOVE, DIRECTION, EVERY, Claim, Tables
 from isthmus.papers import Row, Scale
-from isthmus.papers.iyer24 import draw, rules
-from isthmus.papers.iyer24 import quantities as q
+from isthmus.papers.iyer24 import draw, merges, rules
 from isthmus.papers.iyer24.setups import SHORT, branch, continued, of
 from isthmus.papers.iyer24.tabulate import tabulate
 from isthmus.study import Study
@@ -36,7 +35,7 @@ CLAIMS = (
         side=">=",
         threshold=ABOVE,
         why=DIRECTION,
-        values=rules.seeds_of((COPIES,), q.over(COPIES, q.lost_in_an_epoch, split="train")),
+        values=rules.seeds_of((COPIES,), merges.over(COPIES, merges.lost_in_an_epoch, split="train")),
         count=EVERY,
     ),
     Claim(
@@ -47,7 +46,7 @@ CLAIMS = (
         side=">=",
         threshold=ABOVE,
         why=DIRECTION,
-        values=rules.seeds_of((COPIES,), q.over(COPIES, q.regained, split="train")),
+        values=rules.seeds_of((COPIES,), merges.over(COPIES, merges.regained, split="train")),
         count=EVERY,
     ),
 )

@@ -8,8 +8,7 @@ from typing import Any
 from isthmus import plots
 from isthmus.claims import Claim, Tables
 from isthmus.papers import Row, Scale
-from isthmus.papers.iyer24 import draw, rules
-from isthmus.papers.iyer24 import quantities as q
+from isthmus.papers.iyer24 import draw, merges, rules
 from isthmus.papers.iyer24.setups import continued, gains, of
 from isthmus.papers.iyer24.tabulate import tabulate
 from isthmus.study import Study
@@ -48,7 +47,7 @@ def _drop(variant: str, suffix: str, text: str) -> Claim:
         side=">=",
         threshold=LEAST,
         why="the prediction: a quarter of the gain that pilots saw; warm-ups are over at the end",
-        values=rules.seeds_of((variant,), q.over(variant, q.lost)),
+        values=rules.seeds_of((variant,), merges.over(variant, merges.lost)),
         scales=rules.SMALL,
     )
 
@@ -63,7 +62,7 @@ def _stays_down(variant: str, suffix: str, text: str) -> Claim:
         side=">=",
         threshold=LEAST,
         why="as at small scale; a mean over five epochs, as single evaluations at this rate move by points",
-        values=rules.seeds_of((variant,), q.over(variant, q.stays_down)),
+        values=rules.seeds_of((variant,), merges.over(variant, merges.stays_down)),
         scales=rules.PAPER,
     )
 

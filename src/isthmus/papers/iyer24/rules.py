@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from isthmus.claims import ABOVE, DIRECTION, EVERY, Claim, Tables, Values, per_seed
+from isthmus.papers.iyer24 import merges
 from isthmus.papers.iyer24 import quantities as q
 
 __all__ = [
@@ -59,7 +60,7 @@ def gains(variant: str, source: str, threshold: float = 2.0, why: str = "", text
         side=">=",
         threshold=threshold,
         why=why or "the prediction for this set-up, from pilots with gains of 4 to 5 points",
-        values=seeds_of((variant,), q.over(variant, q.gain, but=FIRST)),
+        values=seeds_of((variant,), merges.over(variant, merges.gain, but=FIRST)),
         count=EVERY,
     )
 
@@ -74,7 +75,7 @@ def better(variant: str, source: str, scales: tuple[str, ...] = BOTH) -> Claim:
         side=">=",
         threshold=ABOVE,
         why=DIRECTION,
-        values=seeds_of((variant,), q.over(variant, q.better, but=FIRST)),
+        values=seeds_of((variant,), merges.over(variant, merges.better, but=FIRST)),
         count=EVERY,
         scales=scales,
     )
@@ -91,7 +92,7 @@ def drop(variant: str, source: str, text: str = "", id: str = "drop") -> Claim:
         side=">=",
         threshold=0.0,
         why="a drop counts from a third of the gain on",
-        values=seeds_of((variant,), q.over(variant, q.fall_against_gain, np.mean, but=FIRST)),
+        values=seeds_of((variant,), merges.over(variant, merges.fall_against_gain, np.mean, but=FIRST)),
     )
 
 
@@ -111,7 +112,7 @@ def same(variant: str, source: str, scales: tuple[str, ...] = BOTH) -> Claim:
         side="<=",
         threshold=0.0,
         why="a point, or a third of the gain where that is more, counts as no difference",
-        values=seeds_of((variant,), q.over(variant, q.excess_apart, np.mean, but=FIRST)),
+        values=seeds_of((variant,), merges.over(variant, merges.excess_apart, np.mean, but=FIRST)),
         scales=scales,
     )
 
@@ -127,7 +128,7 @@ def everywhere(variant: str, source: str) -> Claim:
         side=">=",
         threshold=0.9,
         why="everywhere, but for a tenth: a fall is a difference of single evaluations",
-        values=seeds_of((variant,), q.over(variant, q.falls, np.mean, but=FIRST)),
+        values=seeds_of((variant,), merges.over(variant, merges.falls, np.mean, but=FIRST)),
         scales=PAPER,
     )
 
@@ -142,7 +143,7 @@ def stalls(variant: str, source: str) -> Claim:
         side=">=",
         threshold=ABOVE,
         why=DIRECTION,
-        values=seeds_of((variant,), q.over(variant, q.stays_down, but=FIRST)),
+        values=seeds_of((variant,), merges.over(variant, merges.stays_down, but=FIRST)),
         scales=PAPER,
     )
 
@@ -157,7 +158,7 @@ def lost_in_an_epoch(variant: str, source: str) -> Claim:
         side=">=",
         threshold=0.0,
         why="the prediction for networks and data other than ResNet-20 on CIFAR-10",
-        values=seeds_of((variant,), q.over(variant, q.epoch_against_gain, np.mean, but=FIRST)),
+        values=seeds_of((variant,), merges.over(variant, merges.epoch_against_gain, np.mean, but=FIRST)),
     )
 
 

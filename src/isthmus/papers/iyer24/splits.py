@@ -13,7 +13,7 @@ import numpy as np
 from isthmus.claims import ABOVE, DIRECTION, Claim, Tables, per_seed
 from isthmus.errors import BadInput
 from isthmus.papers import Scale
-from isthmus.papers.iyer24.quantities import Cell, cells
+from isthmus.papers.iyer24.merges import Cell, cells
 from isthmus.papers.iyer24.setups import branch, continued, epochs, of
 from isthmus.papers.iyer24.tabulate import tabulate
 from isthmus.study import Results, Study

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from isthmus.claims import ABOVE, Claim, Tables, per_seed
 from isthmus.errors import BadInput
 from isthmus.papers import Row, Scale
-from isthmus.papers.vlaar22 import draw, f1a, setups
+from isthmus.papers.vlaar22 import conditions, draw, f1a, setups
 from isthmus.papers.vlaar22 import quantities as q
 from isthmus.papers.vlaar22.tabulate import tabulate
 from isthmus.study import Study, from_mapping
@@ -55,7 +55,7 @@ def _lower(variant: str) -> Callable[[Tables], float]:
             raise BadInput(f"the narrow network has no barrier that could be removed (rise {rise:.3g})")
         return apart(tables)
 
-    return q.learnt(LEARNT, value, NARROW, variant)
+    return conditions.learnt(LEARNT, value, NARROW, variant)
 
 
 CLAIMS = tuple(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from isthmus.claims import ABOVE, DIRECTION, Claim, Tables, Values, per_seed
 from isthmus.papers import Row, Scale
-from isthmus.papers.vlaar22 import bars, draw, networks
+from isthmus.papers.vlaar22 import bars, conditions, draw, networks
 from isthmus.papers.vlaar22 import quantities as q
 from isthmus.papers.vlaar22.networks import VGG11
 from isthmus.papers.vlaar22.quantities import Statistic
@@ -91,7 +91,7 @@ def _monotone(name: str, variant: str, text: str, what: str) -> Claim:
         side="<=",
         threshold=0.02,
         why="less than half of the least rise that is called a barrier",
-        values=_of_its_seeds(variant, q.learnt(q.LEARNT, q.rise(variant), variant)),
+        values=_of_its_seeds(variant, conditions.learnt(conditions.LEARNT, q.rise(variant), variant)),
         published="monotone",
     )
 

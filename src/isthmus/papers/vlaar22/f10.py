@@ -6,7 +6,7 @@ import functools
 
 from isthmus.claims import ABOVE, DIRECTION, Claim, per_seed
 from isthmus.papers import Row, Scale
-from isthmus.papers.vlaar22 import draw, setups
+from isthmus.papers.vlaar22 import conditions, draw, setups
 from isthmus.papers.vlaar22 import quantities as q
 from isthmus.papers.vlaar22.tabulate import tabulate
 from isthmus.study import Study, from_mapping
@@ -39,7 +39,7 @@ def _claim(name: str, network: str, scales: tuple[str, ...]) -> Claim:
         threshold=ABOVE,
         why=DIRECTION,
         values=per_seed(
-            q.where_blocks_rise(q.difference(q.largest_rise(network), q.largest_rise(BASE)), network, BASE)
+            conditions.where_blocks_rise(q.difference(q.largest_rise(network), q.largest_rise(BASE)), network, BASE)
         ),
         published="higher block barriers",
         scales=scales,

@@ -6,7 +6,7 @@ import functools
 
 from isthmus.claims import ABOVE, DIRECTION, Claim, per_seed
 from isthmus.papers import Row, Scale
-from isthmus.papers.vlaar22 import draw, setups
+from isthmus.papers.vlaar22 import conditions, draw, setups
 from isthmus.papers.vlaar22 import quantities as q
 from isthmus.papers.vlaar22.tabulate import tabulate
 from isthmus.study import Study, from_mapping
@@ -35,7 +35,7 @@ CLAIMS = (
         side=">=",
         threshold=1.0,
         why="several times the spread over seeds",
-        values=per_seed(q.knowing(q.gain(SCRATCH, RANDOM), RANDOM)),
+        values=per_seed(conditions.knowing(q.gain(SCRATCH, RANDOM), RANDOM)),
         published="lower accuracy",
     ),
     Claim(
@@ -48,8 +48,10 @@ CLAIMS = (
         threshold=ABOVE,
         why=DIRECTION,
         values=per_seed(
-            q.knowing(
-                q.where_blocks_rise(q.difference(q.summed_rises(RANDOM), q.summed_rises(SCRATCH)), RANDOM, SCRATCH),
+            conditions.knowing(
+                conditions.where_blocks_rise(
+                    q.difference(q.summed_rises(RANDOM), q.summed_rises(SCRATCH)), RANDOM, SCRATCH
+                ),
                 RANDOM,
             )
         ),
@@ -64,7 +66,7 @@ CLAIMS = (
         side=">=",
         threshold=ABOVE,
         why=DIRECTION,
-        values=per_seed(q.knowing(q.difference(q.rise(RANDOM), q.rise(SCRATCH)), RANDOM)),
+        values=per_seed(conditions.knowing(q.difference(q.rise(RANDOM), q.rise(SCRATCH)), RANDOM)),
         published="higher barrier",
     ),
 )

@@ -8,7 +8,7 @@ from typing import Any
 
 from isthmus.claims import ABOVE, DIRECTION, Claim, Tables
 from isthmus.papers import Row, Scale
-from isthmus.papers.vlaar22 import bars, draw, setups
+from isthmus.papers.vlaar22 import bars, conditions, draw, setups
 from isthmus.papers.vlaar22 import quantities as q
 from isthmus.papers.vlaar22.tabulate import tabulate
 from isthmus.study import Results, Study, from_mapping
@@ -68,7 +68,7 @@ def table_a3(accuracy: Table) -> Table:
 
 WITH_BARRIER = f" (runs whose own path rises by .05 or more, {NEEDED} of them at least)"
 
-with_barrier = functools.partial(q.among, keep=q.rise(SCRATCH), least=q.BARRIER, needed=NEEDED)
+with_barrier = functools.partial(conditions.among, keep=q.rise(SCRATCH), least=q.BARRIER, needed=NEEDED)
 
 CLAIMS = (
     Claim(

@@ -8,7 +8,7 @@ from typing import Any
 
 from isthmus.claims import ABOVE, DIRECTION, Claim, Tables, per_seed
 from isthmus.papers import Row, Scale
-from isthmus.papers.vlaar22 import draw, setups
+from isthmus.papers.vlaar22 import conditions, draw, setups
 from isthmus.papers.vlaar22 import quantities as q
 from isthmus.papers.vlaar22.rivals import beyond
 from isthmus.papers.vlaar22.setups import LESS, NONE, USUAL
@@ -62,7 +62,7 @@ def _rise(name: str) -> Statistic:
 
 
 def _knowing(of: Statistic, *names: str) -> Statistic:
-    return q.knowing(of, *(name for name in names if not name.endswith("scratch")))
+    return conditions.knowing(of, *(name for name in names if not name.endswith("scratch")))
 
 
 def _plateaus(found: Tables) -> float:

@@ -7,7 +7,7 @@ from typing import Any
 
 from isthmus.claims import ABOVE, DIRECTION, EVERY, Claim, per_seed
 from isthmus.papers import Row, Scale
-from isthmus.papers.vlaar22 import draw, setups
+from isthmus.papers.vlaar22 import conditions, draw, setups
 from isthmus.papers.vlaar22 import quantities as q
 from isthmus.papers.vlaar22.tabulate import tabulate
 from isthmus.study import Study, from_mapping
@@ -66,7 +66,7 @@ CLAIMS = (
         side=">=",
         threshold=0.2,
         why=FEWER,
-        values=per_seed(q.where_blocks_rise(q.fall(q.summed_rises(BASE), q.summed_rises(FIFTH)), BASE, FIFTH)),
+        values=per_seed(conditions.where_blocks_rise(q.fall(q.summed_rises(BASE), q.summed_rises(FIFTH)), BASE, FIFTH)),
         published="blocks lower",
     ),
     Claim(
@@ -100,7 +100,7 @@ CLAIMS = (
         side=">=",
         threshold=0.2,
         why=FEWER,
-        values=per_seed(q.where_blocks_rise(q.fall(q.summed_rises(BASE), q.summed_rises(PLAIN)), BASE, PLAIN)),
+        values=per_seed(conditions.where_blocks_rise(q.fall(q.summed_rises(BASE), q.summed_rises(PLAIN)), BASE, PLAIN)),
         published="blocks lower",
     ),
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from isthmus.claims import ABOVE, DIRECTION, Claim, Tables, Values, per_seed
 from isthmus.papers import Row, Scale
-from isthmus.papers.vlaar22 import bars, draw, networks
+from isthmus.papers.vlaar22 import bars, conditions, draw, networks
 from isthmus.papers.vlaar22 import quantities as q
 from isthmus.papers.vlaar22.gathering import changed, gathered
 from isthmus.papers.vlaar22.networks import NETWORKS, RESNET18, VGG11, Network
@@ -104,7 +104,7 @@ def tables(results: Results) -> dict[str, Table]:
 def _removed(network: Network) -> Callable[[Tables], Values]:
     """The largest rise that a lower rate leaves, of those runs whose base run has a barrier: three at least."""
     before, after = (q.largest_rise(named(network, what), *network.barrier) for what in (BASE, SLOW_BARRIER))
-    return q.among(after, keep=before, least=q.BARRIER, needed=3)
+    return conditions.among(after, keep=before, least=q.BARRIER, needed=3)
 
 
 HALF = "half a point: the standard deviations of Table 2 are at most .3"

@@ -18,10 +18,8 @@ from isthmus.tables import Table
 
 __all__ = [
     "BARRIER",
-    "LEARNT",
     "MAIN",
     "accuracy",
-    "among",
     "apart",
     "block_rises",
     "curve",
@@ -32,20 +30,18 @@ __all__ = [
     "farthest",
     "gain",
     "is_shape",
-    "knowing",
     "labels_at",
     "largest",
     "largest_rise",
     "lead",
-    "learnt",
     "lowest",
+    "only_row",
     "path",
     "rise",
     "scaled",
     "smallest",
     "summed_rises",
     "top",
-    "where_blocks_rise",
 ]
 
 Statistic = Callable[[Tables], float]
@@ -53,13 +49,12 @@ Statistic = Callable[[Tables], float]
 MAIN = "initial->final"
 BARRIER = 0.05
 """The least rise that is called a barrier, in nats."""
-LEARNT = 20.0
-"""Test accuracy, in points, from which on a network of ten classes has learnt something: twice what guessing gives."""
 OVERLAPPING = ("all", "stage4.0")
 """Rows of ``paths`` that are no parts of a network beside the others: the whole, and a part of another part."""
 
 
-def _only(table: Table, what: str) -> Mapping[str, Any]:
+def only_row(table: Table, what: str) -> Mapping[str, Any]:
+    """The row of a table that has one."""
     if not len(table):
         raise BadInput(f"there is no {what}")
     if len(table) > 1:
@@ -74,7 +69,7 @@ def path(
     table = tables["paths"].where(variant=variant, path=route, block=block, metric=metric)
     if len(table):
         table = table.where(split=table["split"][0])
-    return _only(table, f"path {route} of block {block} for {variant}")
+    return only_row(table, f"path {route} of block {block} for {variant}")
 
 
 def curve(tables: Tables, variant: str, block: str = "all", route: str = MAIN, metric: str = "loss") -> Any:
@@ -189,7 +184,7 @@ def accuracy(variant: str, split: str = "test") -> Statistic:
     """The accuracy of the final network, in points."""
 
     def value(tables: Tables) -> float:
-        row = _only(
+        row = only_row(
             tables["accuracy"].where(variant=variant, split=split), f"accuracy on the {split} split for {variant}"
         )
         return 100.0 * float(row["accuracy"])
@@ -244,62 +239,6 @@ def lead(variant: str, *others: str, split: str = "test") -> Callable[[Tables], 
             return {"all": f"there is no accuracy on the {split} split for {', '.join(missing)}"}
         rival = max(others, key=lambda name: float(np.mean(numbers[name])))
         return per_seed(gain(variant, rival, split))(tables)
-
-    return values
-
-
-def learnt(least: float, of: Statistic, *variants: str) -> Statistic:
-    """A number of networks that have all reached this test accuracy (points): others have paths that say nothing."""
-
-    def value(tables: Tables) -> float:
-        for name in variants:
-            if not (found := accuracy(name)(tables)) >= least - 1e-9:
-                raise BadInput(f"{name} has not learnt: its accuracy is {found:.4g} %, not {least:g}")
-        return of(tables)
-
-    return value
-
-
-def knowing(of: Statistic, *variants: str) -> Statistic:
-    """A number of networks whose start was trained until it knew its random labels by heart, if it did."""
-
-    def value(tables: Tables) -> float:
-        for name in variants:
-            if not _only(tables["starts"].where(variant=name), f"start of {name}")["reached"]:
-                raise BadInput(f"the start of {name} does not know its random labels by heart")
-        return of(tables)
-
-    return value
-
-
-def where_blocks_rise(of: Statistic, *variants: str, least: float = BARRIER) -> Statistic:
-    """A number about barriers of blocks, if any block of these networks rises by as much as is called a barrier."""
-
-    def value(tables: Tables) -> float:
-        if (highest := float(np.max([largest_rise(name)(tables) for name in variants]))) < least:
-            raise BadInput(f"no block of {' or '.join(variants)} has a barrier (largest rise {highest:.3g})")
-        return of(tables)
-
-    return value
-
-
-def among(statistic: Statistic, *, keep: Statistic, least: float, needed: int) -> Callable[[Tables], Values]:
-    """The statistic of those seeds alone for which another (``keep``) is ``least`` or more; so many are ``needed``.
-
-    A seed for which that is not known has no number; one for which it is known and less is left out.
-    """
-
-    def values(tables: Tables) -> Values:
-        known, numbers = per_seed(keep)(tables), per_seed(statistic)(tables)
-        kept: dict[Any, float | str] = {}
-        for seed, value in known.items():
-            if isinstance(value, str) or math.isnan(value):
-                kept[seed] = value
-            elif value >= least:
-                kept[seed] = numbers[seed]
-        if len(kept) < needed:
-            return {"all": f"{len(kept)} of {len(known)} runs reach {least:g}, {needed} are needed"}
-        return kept
 
     return values
 

@@ -10,6 +10,7 @@ from typing import Any
 from isthmus.claims import Tables, Values
 from isthmus.correlation import Correlation, clustered
 from isthmus.errors import BadInput
+from isthmus.papers.vlaar22 import conditions
 from isthmus.papers.vlaar22 import quantities as q
 from isthmus.papers.vlaar22.lines import LINES, Intervention
 from isthmus.statistics import Interval, interval
@@ -69,7 +70,7 @@ def _runs(found: Tables, one: Intervention) -> Iterator[dict[str, Any]]:
 
 def _telling(tables: Tables, one: Intervention, accuracy: float) -> bool:
     """Whether a run says what its intervention does to the accuracy."""
-    if one.line.same_accuracy or accuracy < q.LEARNT:  # of two classes it always has
+    if one.line.same_accuracy or accuracy < conditions.LEARNT:  # of two classes it always has
         return False
     return not one.line.needs_barrier or q.rise(one.against)(tables) >= q.BARRIER
 
