@@ -19,7 +19,8 @@ from isthmus.study.needs import Need, needs
 
 __all__ = ["listing", "resting_on", "rough", "shown", "trains"]
 
-HEAD = ("paper", "row", "shows", "trains (at paper scale)", "data", "small", "paper", "H100", "latest verdicts")
+HEAD = ("paper", "row", "shows", "small", "paper", "H100", "latest verdicts", "data", "trains (at paper scale)")
+_WIDEST = 40  # characters of a column: few cells are longer, and move what is to the right of them
 
 
 def listing(rows: Iterable[Row], machine: Machine, root: Path | None, out: Path) -> Iterator[str]:
@@ -32,7 +33,7 @@ def listing(rows: Iterable[Row], machine: Machine, root: Path | None, out: Path)
         out: where the user's own runs lie.
     """
     found = [HEAD, *(_line(row, machine, root, out) for row in rows)]
-    widths = [max(len(line[column]) for line in found) for column in range(len(HEAD) - 1)]
+    widths = [max(n for line in found if (n := len(line[i])) <= _WIDEST) for i in range(len(HEAD) - 1)]
     for line in found:
         cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=False))
         yield "  ".join([*cells, line[-1]]).rstrip()
@@ -49,7 +50,7 @@ def _line(row: Row, machine: Machine, root: Path | None, out: Path) -> tuple[str
     h100 = rough(on_h100(paper)) if paper else "?"
     data = _data(row, study, root)
     text = f"{trains(study)}, {networks(paper) or '?'} networks"
-    return (row.paper, row.name, shown(row.shows), text, data, *times, h100, verdicts or "not run")
+    return (row.paper, row.name, shown(row.shows), *times, h100, verdicts or "not run", data, text)
 
 
 def _time(row: Row, scale: Scale, machine: Machine) -> str:
@@ -62,12 +63,16 @@ def _data(row: Row, study: Study, root: Path | None) -> str:
     found: dict[str, Need] = {}
     for need in (*needs(study, root), *needs(row.study("small"), root)):
         found.setdefault(need.name, need)
-    told = [
-        need.name + (" (absent)" if need.there is None else f" ({need.there})" if need.there else "")
-        for need in found.values()
-    ]
-    lacking = any(need.there is None for need in found.values())
-    return ", ".join(told) + ("; has a substitute" if lacking and row.substitute is not None else "")
+    there = [f"{need.name} ({need.there})" if need.there else need.name for need in found.values() if _at_hand(need)]
+    absent = [need.name for need in found.values() if not _at_hand(need)]
+    told = [", ".join(there)] if there else []
+    if absent:
+        told.append(f"absent: {', '.join(absent)}{', has a substitute' if row.substitute is not None else ''}")
+    return "; ".join(told)
+
+
+def _at_hand(need: Need) -> bool:
+    return need.there is not None
 
 
 def shown(names: Sequence[str]) -> str:
