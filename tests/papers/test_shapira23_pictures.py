@@ -280,6 +280,12 @@ def test_claims_about_tiny_imagenet_hold_and_fail() -> None:
         "falls-with-k1-recompute": "failed",
         "init-is-higher": "held",
     }
+    small = dataclasses.replace(falling(0.8), height=lambda r, k1, k2: {0: 0.8, 1: 0.015, 3: 0.019, 6: 0.012}[k1])
+    (negligible,) = judge(TINY.claims, tiny(small, falling(0.3))).where(claim="falls-with-k1-init")
+    assert negligible["verdict"] == "held"
+    assert number(negligible) == pytest.approx(0.019 - 0.02)
+    none = judge(TINY.claims, tiny(falling(0.039), falling(0.3))).where(claim="falls-with-k1-init")
+    assert none["reason"][0].startswith("seed 0: there is hardly a barrier at k1 = 0 (0.039), nothing that could fall")
     lacking = judge(TINY.claims, tiny(falling(0.8), falling(0.3), k1s=(0, 1)))
     assert lacking["reason"][0].startswith("seed 0: there is no pair with k1 = 3")
     assert "no column 'variant'" in judge(TINY.claims, c10()).where(claim="init-is-higher")["reason"][0]

@@ -26,6 +26,7 @@ __all__ = [
     "change_with_k1",
     "drift_at_end",
     "ending",
+    "fall_with_k1",
     "final_accuracy",
     "growth",
     "headroom",
@@ -163,6 +164,22 @@ def change_with_k1(quantity: str, among: Sequence[float] | None = None) -> Calla
         if len(values) < 2:
             raise BadInput("there are not two k1 to compare")
         return float(np.max(np.diff(values)))
+
+    return value
+
+
+def fall_with_k1(quantity: str, among: Sequence[float], *, negligible: float) -> Callable[[Tables], float]:
+    """The same over these k1, where a change begins at what is negligible at least: what is below may move there.
+
+    Where the first is not twice what is negligible there is nothing that could fall.
+    """
+
+    def value(tables: Tables) -> float:
+        ends = at_end(tables)
+        values = np.array([_of(k1, ends)[quantity] for k1 in among], dtype=np.float64)
+        if values[0] < 2 * negligible:
+            raise BadInput(f"there is hardly a barrier at k1 = {among[0]:g} ({values[0]:.3g}), nothing that could fall")
+        return float(np.max(values[1:] - np.maximum(values[:-1], negligible)))
 
     return value
 

@@ -75,12 +75,12 @@ def _falls(norm: str) -> Claim:
         id=f"falls-with-k1-{norm}",
         text=f"The more epochs two networks share, the lower the barrier between them (norm_stats: {norm}).",
         source="Shapira 2023, F1 (Tiny ImageNet)",
-        statistic="largest change of the chord barrier of the test loss from one k1 to the next, at the end, k1 = 0, 1,"
-        " 3, 6 (nats; below 0: falls)",
+        statistic=f"largest of: chord barrier of the test loss at the end at a k1, minus that at the k1 before or"
+        f" {NEGLIGIBLE} where that is more; k1 = 0, 1, 3, 6 (nats; below 0: falls)",
         side="<=",
         threshold=0.0,
-        why="the claim is about the direction, from each k1 to the next",
-        values=q.repeat(q.change_with_k1("chord", among=K1), norm),
+        why="the claim is about the direction, from each k1 to the next, until what is left is negligible",
+        values=q.repeat(q.fall_with_k1("chord", K1, negligible=NEGLIGIBLE), norm),
         count=BOTH,
     )
 
