@@ -19,11 +19,16 @@ SOURCE = "Iyer 2024, F13"
 
 
 def study(scale: Scale = "paper") -> Study:
-    """k = s = 5 epochs, then 150 at a learning rate of .1; small: 40, a narrow network on 10,000 examples."""
-    on = continued("40ep" if scale == "small" else "150ep", "1ep", children_go_on=False)
+    """k = s = 5 epochs, then 150 at a learning rate of .1; small: k = 20, s = 5, then 40, a narrow network.
+
+    At small scale there are 10,000 examples: 20 epochs of 79 steps are as many steps as 4 epochs of all, while after 10
+    accuracy still rises so steeply that a gain is not lost, the paper's exception (1, 1).
+    """
+    small = scale == "small"
+    on = continued("40ep" if small else "150ep", "1ep", children_go_on=False)
     constant = {"recipe": {"schedule": {"milestones": []}}, "evaluate": {"on": ["test", "train"]}}
-    short = SHORT if scale == "small" else {}
-    return of("f13", scale, short, branch(["5ep"], ["5ep"]), on, constant, variants={COPIES: {}})
+    short = SHORT if small else {}
+    return of("f13", scale, short, branch(["20ep" if small else "5ep"], ["5ep"]), on, constant, variants={COPIES: {}})
 
 
 CLAIMS = (

@@ -29,7 +29,10 @@ ROW = Row(
     study=study,
     tables=tabulate,
     claims=(
-        *rules.training_on(GRID, SOURCE),
+        rules.gains(GRID, SOURCE, scales=rules.SMALL),
+        rules.gains_everywhere(GRID, SOURCE),
+        rules.better(GRID, SOURCE),
+        rules.drop(GRID, SOURCE),
         rules.same(GRID, SOURCE),
         rules.everywhere(GRID, SOURCE),
         rules.size(GRID, SOURCE),

@@ -36,6 +36,7 @@ __all__ = [
 ]
 
 Series = tuple[tuple[float, float], ...]
+_ROUNDED = 0.02  # epochs: half an epoch of 391 steps is 196 of them
 
 
 @dataclass(frozen=True)
@@ -151,8 +152,8 @@ def lost_in_an_epoch(cell: Cell) -> float:
 
 
 def epoch_against_gain(cell: Cell) -> float:
-    """That minus .3 of the gain, where there is one."""
-    return lost_in_an_epoch(cell) - 0.3 * max(cell.gain, 0.0)
+    """Accuracy of the merge minus its mean over the first epoch after it, minus .3 of the gain, where there is one."""
+    return float(cell.peak - np.mean(cell.within(cell.merge, 1)) - 0.3 * max(cell.gain, 0.0))
 
 
 def falls(cell: Cell) -> float:
@@ -162,9 +163,9 @@ def falls(cell: Cell) -> float:
 
 
 def stays_down(cell: Cell) -> float:
-    """Accuracy of the merge minus its mean over the second half of what is trained on from it."""
+    """Accuracy of the merge minus its mean over the second half of training on from it."""
     last = cell.merge[-1][0]
-    later = [accuracy for after, accuracy in cell.merge if after > last / 2]
+    later = [accuracy for after, accuracy in cell.merge if after > last / 2 + _ROUNDED]
     if last <= 0:
         raise BadInput(f"k = {cell.k}, s = {cell.s}: the merge was not trained on")
     return float(cell.peak - np.mean(later))

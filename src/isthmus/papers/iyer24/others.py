@@ -64,9 +64,10 @@ def row(
 
 def _claims(lines: str, merges: str) -> tuple[Claim, ...]:
     return (
-        rules.gains(GRID, merges, threshold=1.0, why="the prediction for other networks and data than those of F1"),
+        rules.gains(GRID, merges, 1.0, "the prediction for other networks and data than F1's", scales=rules.SMALL),
+        rules.gains_everywhere(GRID, merges),
         rules.better(GRID, merges, rules.PAPER),
-        rules.lost_in_an_epoch(GRID, merges),
+        rules.first_epoch(GRID, merges),
         rules.same(GRID, merges, rules.PAPER),
         rules.everywhere(GRID, merges),
         rules.size(GRID, merges),

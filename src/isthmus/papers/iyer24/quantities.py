@@ -26,6 +26,7 @@ __all__ = [
     "rise_with_k",
     "smallest",
     "spread",
+    "spread_of_means",
 ]
 
 Statistic = Callable[[Tables], float]
@@ -95,21 +96,34 @@ def rise_with_k(variant: str, s: str, of: Sequence[str], split: str = "test") ->
     return value
 
 
-def spread(variant: str, k: str | None, s: Sequence[str] = (), *, but: Sequence[tuple[str, str]] = ()) -> Statistic:
-    """The largest gain minus the smallest, over the largest: at one k over these s, or over all but some cells."""
+def spread(variant: str, k: str, s: Sequence[str]) -> Statistic:
+    """The largest gain minus the smallest, over the largest, at one k over these s."""
 
     def value(tables: Tables) -> float:
         found = _gains(tables, variant, "test", k)
-        rows = [_one(found, str(k), length) for length in s] or [r for r in found if (r["k"], r["s"]) not in but]
-        if len(rows) < 2:
-            raise BadInput(f"there are no two pairs to compare in {variant!r}")
-        gains = [row["gain"] for row in rows]
-        top = float(np.max(gains))
-        if top <= 0:
-            raise BadInput(f"there is no gain in {variant!r}, whose size could depend on anything")
-        return float((top - np.min(gains)) / top)
+        return _spread([_one(found, k, length)["gain"] for length in s], variant)
 
     return value
+
+
+def spread_of_means(variant: str, *, but: Sequence[tuple[str, str]] = ()) -> Statistic:
+    """That of the gains of each k (mean over every s) or of each s (mean over every k), whichever is more."""
+
+    def value(tables: Tables) -> float:
+        found = _gains(tables, variant, "test").where(lambda row: (row["k"], row["s"]) not in but)
+        means = ([np.mean(own["gain"]) for own in found.groups(name).values()] for name in ("k", "s"))
+        return float(np.max([_spread(each, variant) for each in means]))
+
+    return value
+
+
+def _spread(gains: Sequence[float], variant: str) -> float:
+    if len(gains) < 2:
+        raise BadInput(f"there are no two pairs to compare in {variant!r}")
+    top = float(np.max(gains))
+    if top <= 0:
+        raise BadInput(f"there is no gain in {variant!r}, whose size could depend on anything")
+    return float((top - np.min(gains)) / top)
 
 
 def late_gain(variant: str) -> Statistic:

@@ -136,11 +136,13 @@ def _ordered(found: Tables) -> float:
 
 
 def _share(change: str, sign: int) -> Callable[[Tables], float]:
-    """The share of the harder half in a gain (``sign`` 1) or a drop; 0 where there is none to have a share of."""
+    """The share of the harder half in what splits gain (``sign`` 1) or lose; the others have no part in it."""
 
     def value(found: Tables) -> float:
-        points = [sign * number for number in _column(found, change, "points")]
-        return float(sum(points[2:]) / total) if (total := sum(points)) > 0 else 0.0
+        points = np.maximum(sign * np.array(_column(found, change, "points")), 0.0)
+        if (total := float(points.sum())) <= 0:
+            raise BadInput(f"no split {'gains' if sign > 0 else 'loses'} anything {change}")
+        return float(points[2:].sum()) / total
 
     return value
 
@@ -174,7 +176,7 @@ def claims(source: str, *, published: bool = False) -> tuple[Claim, ...]:
         claim(
             "gain-in-the-hard-half",
             "Most of the gain is on the harder half of the training set.",
-            "share of splits 3 and 4 in the gain in accuracy by the merge, in points",
+            "share of splits 3 and 4 in the gain in accuracy by the merge, in points, of the splits that gain",
             "gain",
             side=">=",
             threshold=0.7,
@@ -184,7 +186,7 @@ def claims(source: str, *, published: bool = False) -> tuple[Claim, ...]:
         claim(
             "drop-in-the-hard-half",
             "So is most of what the next epoch loses.",
-            "share of splits 3 and 4 in the drop in accuracy over the next epoch, in points",
+            "share of splits 3 and 4 in the drop in accuracy over the next epoch, in points, of the splits that drop",
             "drop",
             side=">=",
             threshold=0.7,

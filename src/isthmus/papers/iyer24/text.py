@@ -39,7 +39,7 @@ def study(scale: Scale = "paper") -> Study:
         LARGE_K: {**branch(["20ep"], LENGTHS), **only, **NO_MERGE},
     }
     on = continued(f"{end - 10}ep", "5ep", children_go_on=False)
-    fields = {"seeds": seeds, "evaluate": {"on": ["test", "train"]}}
+    fields = {"seeds": seeds, "evaluate": {"on": ["test", "train"], "networks_on": ["test"]}}
     return of("text", scale, SHORT if small else {}, branch(["5ep"], ["5ep"]), on, fields, variants=variants)
 
 
