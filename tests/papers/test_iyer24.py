@@ -390,7 +390,7 @@ def test_rows_share_trunks_where_their_rates_agree() -> None:
     assert early[0, "12ep"] == late[0, "12ep"]
     assert early[0, "14ep"] != late[0, "14ep"]
     assert late[4, "30ep"] == alone[4, "30ep"]
-    assert _copies("text", "k = 20", "5ep") == _copies("f13", "copies", "5ep")
+    assert _copies("f13", "copies", "5ep") < _copies("text", "k = 20", "5ep")  # three seeds of five
 
 
 def _roots(request: Any) -> set[str]:

@@ -216,8 +216,15 @@ def test_in_the_papers_world_every_claim_of_figure_5_holds() -> None:
     assert number["early-block-hurts-at-0"] == pytest.approx(-0.6)
     assert number["block-4-helps"] == pytest.approx(0.2)
     assert number["block-4-smallest-rise-at-0"] == pytest.approx(-0.25)  # 0 against block 1's .25
-    assert number["others-with-barriers-at-0"] == pytest.approx(0.25)
+    assert number["others-with-barriers-at-0"] == 3.0
     assert number["others-plateau-at-base"] == 3.0
+
+
+def test_without_a_barrier_beside_it_none_is_the_smallest() -> None:
+    flat = {f"decay 0: block {i}": Net(89.5, {"all": 0.04}) for i in (1, 2, 3)}
+    (row,) = judge(F5.claims, tables(mixed(**flat))).where(claim="block-4-smallest-rise-at-0")
+    assert row["verdict"] == "undecided"
+    assert row["reason"].startswith("seed 0: no path of blocks 1 to 3 has a barrier (largest rise 0.04)")
 
 
 def test_a_block_that_does_not_know_its_random_labels_tells_nothing() -> None:
@@ -239,7 +246,7 @@ FAILING: dict[str, tuple[dict[str, Net], set[str]]] = {
         {"block-4-monotone-at-0"},
     ),
     "block-4-monotone-at-0": ({"decay 0: block 4": Net(90.3, {"all": 0.03})}, set()),
-    "others-with-barriers-at-0": ({"decay 0: block 3": Net(89.5, {"all": 0.04})}, set()),
+    "others-with-barriers-at-0": ({f"decay 0: block {i}": Net(89.5, {"all": 0.06}) for i in (1, 3)}, set()),
     "block-4-helps": ({"decay base: block 4": Net(92.2, {"all": 0.4}, spread=lambda seed: 0.0)}, set()),
     "block-4-with-barrier-at-base": ({"decay base: block 4": Net(92.4, {"all": 0.04})}, set()),
     "others-plateau-at-base": ({f"decay base: block {i}": Net(91.6) for i in (1, 3)}, set()),

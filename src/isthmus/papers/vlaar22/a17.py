@@ -6,8 +6,7 @@ import functools
 import math
 from collections.abc import Callable
 
-from isthmus.claims import ABOVE, Claim, Tables, per_seed
-from isthmus.errors import BadInput
+from isthmus.claims import ABOVE, EVERY, Claim, Tables, Values
 from isthmus.papers import Row, Scale
 from isthmus.papers.vlaar22 import conditions, draw, f1a, setups
 from isthmus.papers.vlaar22 import quantities as q
@@ -26,11 +25,12 @@ def study(scale: Scale = "paper") -> Study:
 
     For the latter the paper counts 500 units in layers 1 to 4 and 25 in layers 5 to 8, while six hidden layers and the
     output are seven. Both readings are there: six hidden layers, of which the last two have 25 units; and eight of
-    them. Trained to an accuracy of 100 % on the test set, at small scale 99.9 %, there for three seeds.
+    them. Trained to an accuracy of 100 % on the test set, at small scale 99.9 %, there for five seeds, as narrow
+    networks without a barrier say nothing.
     """
     content = laid_over(f1a.mlp("a17", HIDDEN[NARROW]), f1a.SPIRAL)
     content["train"] |= {"blocks": "all", "blocks_on": ["initial->final"], "paths": ["initial->final", f1a.FRESH]}
-    content["seeds"] = setups.seeds(scale)
+    content["seeds"] = setups.seeds(scale, small=5)
     if scale == "paper":
         content["train"]["until"] = {"accuracy": 1.0, "on": "test"}
     content["variants"] = {name: {"model.hidden": hidden} for name, hidden in HIDDEN.items()}
@@ -40,22 +40,20 @@ def study(scale: Scale = "paper") -> Study:
 PAPER = "Vlaar & Frankle 2022, A17"
 LEAST = 0.1 * math.log(2)
 """The least rise on the path of a whole network that is labelled a barrier, in nats."""
-HALF = "half of the rise of the test loss from i to f of the narrow network minus the rise of the {} (nats)"
-WHY = "a barrier of less than half the height, where the narrow network has one by its label; a tie does not count"
+HALF = (
+    "half of the rise of the test loss from i to f of the narrow network minus the rise of the {} (nats; runs in which"
+    " the narrow one has a barrier by its label, 3 of them at least)"
+)
+WHY = "a barrier of less than half the height; a tie does not count"
 LEARNT = 99.9
 """Test accuracy, in points, that both have to have reached."""
 
 
-def _lower(variant: str) -> Callable[[Tables], float]:
-    """By how much a network's rise is below half of that of the narrow one, if that has a barrier to take away."""
+def _lower(variant: str) -> Callable[[Tables], Values]:
+    """By how much a network's rise is below half of that of the narrow one, of runs where that has a barrier."""
     apart = q.difference(q.scaled(0.5, q.rise(NARROW)), q.rise(variant))
-
-    def value(tables: Tables) -> float:
-        if (rise := q.rise(NARROW)(tables)) < LEAST:
-            raise BadInput(f"the narrow network has no barrier that could be removed (rise {rise:.3g})")
-        return apart(tables)
-
-    return conditions.learnt(LEARNT, value, NARROW, variant)
+    both = conditions.learnt(LEARNT, apart, NARROW, variant)
+    return conditions.among(both, keep=q.rise(NARROW), least=LEAST, needed=3)
 
 
 CLAIMS = tuple(
@@ -67,7 +65,8 @@ CLAIMS = tuple(
         side=">=",
         threshold=ABOVE,
         why=WHY,
-        values=per_seed(_lower(variant)),
+        values=_lower(variant),
+        count=EVERY,
         published="no barrier",
     )
     for name, variant, what, text in (

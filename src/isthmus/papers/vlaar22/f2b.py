@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 
-from isthmus.claims import ABOVE, DIRECTION, Claim, per_seed
+from isthmus.claims import ABOVE, DIRECTION, EVERY, Claim, per_seed
 from isthmus.papers import Row, Scale
 from isthmus.papers.vlaar22 import conditions, draw, setups
 from isthmus.papers.vlaar22 import quantities as q
@@ -25,6 +25,10 @@ def study(scale: Scale = "paper") -> Study:
 
 
 PAPER = "Vlaar & Frankle 2022, F2B"
+MEAN = (
+    "for the mean over seeds. Rises of blocks differ by orders of magnitude between seeds: in F7 more decay than the"
+    " base's raised their sum by 1.88, .24 and 1.54 nats, every time, and the interval of the mean is [-.93, 3.4]."
+)
 
 CLAIMS = (
     Claim(
@@ -47,6 +51,8 @@ CLAIMS = (
         side=">=",
         threshold=ABOVE,
         why=DIRECTION,
+        count=EVERY,
+        was=MEAN,
         values=per_seed(
             conditions.knowing(
                 conditions.where_blocks_rise(
@@ -67,6 +73,8 @@ CLAIMS = (
         threshold=ABOVE,
         why=DIRECTION,
         values=per_seed(conditions.knowing(q.difference(q.rise(RANDOM), q.rise(SCRATCH)), RANDOM)),
+        count=EVERY,
+        was=MEAN,
         published="higher barrier",
     ),
 )
