@@ -197,7 +197,7 @@ def test_f2a(scale: Scale) -> None:
     found = each("f2a", scale)
     paths = {"paths": ("initial->final", "fresh->final")}
     base = {**BASE[scale], **paths}
-    drop = {"lr": 0.001, "drops": ["30ep" if scale == "paper" else "10ep"]}
+    drop = {"lr": 0.001, "drops": ["30ep"]} if scale == "paper" else {"lr": 0.01, "drops": ["10ep"]}
     assert {one.train.blocks_on for one in found.values()} == {("initial->final",)}
     assert brief(found["scratch"]) == base
     tuned = found["pre-trained"]

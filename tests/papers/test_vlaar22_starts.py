@@ -49,8 +49,7 @@ def test_one_block_new(scale: papers.Scale) -> None:
         optimizer = one.recipe.optimizer
         drops = list(map(str, one.recipe.schedule.milestones))
         if name.startswith("P"):
-            # 0.001, divided by ten after epoch 30 of 100
-            assert (optimizer.lr, drops) == (0.001, ["10ep"] if at_small else ["30ep"])
+            assert (optimizer.lr, drops) == ((0.01, ["10ep"]) if at_small else (0.001, ["30ep"]))
         else:
             assert (optimizer.lr, drops) == (0.1, ["10ep", "20ep"] if at_small else ["33ep", "66ep"])
         decay = 5e-3 if at_small else 5e-4
