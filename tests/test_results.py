@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from isthmus import curves
 from isthmus.errors import BadInput
-from isthmus.results import NormStats, PathResult
+from isthmus.results import NormStats, PairResult, PathResult
 
 ALPHAS = np.array([0.0, 0.25, 0.5, 0.8, 1.0])
 LOSSES = np.array(
@@ -135,3 +135,24 @@ def test_norm_stats_say_what_they_depend_on() -> None:
     assert str(NormStats("recompute", batch=256, examples=10_240)) == "recompute (batch 256, examples 10240)"
     assert NormStats("batch", batch=128).describe() == {"mode": "batch", "batch": 128}
     assert NormStats("recompute", 256, 512) != NormStats("recompute", 128, 512)
+
+
+def test_some_of_the_examples() -> None:
+    numbers = np.random.default_rng(3)
+    losses, wrong = numbers.random((3, 5)).astype(np.float32), numbers.integers(0, 2, (3, 5)).astype(np.float32)
+    entropies = numbers.random((2, 5)).astype(np.float32)
+    pair = PairResult(entropies[0], entropies[1], np.array([True, False, True, True, False]))
+    alphas = np.array([0.0, 0.4, 1.0])
+    whole = PathResult(alphas, losses, wrong, NormStats("init"), {"a": (0.1, 0.2)}, ("a note",), pair)
+    some = whole.take([4, 0, 0])  # in this order, and more than once, as a bootstrap draws
+    assert some.per_example_loss.tolist() == losses[:, [4, 0, 0]].tolist()
+    assert some.error.tolist() == wrong[:, [4, 0, 0]].mean(1, dtype=np.float64).tolist()
+    assert some.pair is not None
+    assert some.pair.cross_entropy_ba.tolist() == pair.cross_entropy_ba[[4, 0, 0]].tolist()
+    assert some.pair.means()["disagreement"] == 2 / 3
+    assert (some.alphas.tolist(), some.norm_stats, some.notes) == ([0.0, 0.4, 1.0], NormStats("init"), ("a note",))
+    assert (whole.stored_ends, some.stored_ends) == ({"a": (0.1, 0.2)}, {})
+    bare = PathResult(alphas, losses, None, NormStats("none")).take(np.arange(2))
+    assert (bare.per_example_error, bare.pair, bare.per_example_loss.shape) == (None, None, (3, 2))
+    with pytest.raises(BadInput, match=r"expected places from 0 to 4, found 5"):
+        whole.take([1, 5])

@@ -96,6 +96,21 @@ class PathResult:
             f"{error} at the ends; norm_stats {self.norm_stats})"
         )
 
+    def take(self, examples: npt.ArrayLike) -> PathResult:
+        """The same of some examples alone, by their place: the hard ones, a class, a bootstrap draw.
+
+        ``stored_ends`` are means over all examples, and left out.
+
+        Raises:
+            BadInput: a place that no example has.
+        """
+        where, count = np.asarray(examples, dtype=np.int64), self.per_example_loss.shape[1]
+        if odd := [int(place) for place in where[(where < 0) | (where >= count)]][:1]:
+            raise BadInput(f"Of {count} examples: expected places from 0 to {count - 1}, found {odd[0]}.")
+        error = None if self.per_example_error is None else self.per_example_error[:, where]
+        pair = None if self.pair is None else PairResult(**{k: v[where] for k, v in vars(self.pair).items()})
+        return PathResult(self.alphas, self.per_example_loss[:, where], error, self.norm_stats, {}, self.notes, pair)
+
     @property
     def loss(self) -> Doubles:
         """Mean loss at each point, shape (points,)."""

@@ -22,6 +22,7 @@ from isthmus.checkpoints import read_weights
 from isthmus.errors import BadData, BadInput, BadWeights, Damaged
 from isthmus.execute import Setting
 from isthmus.execute.compute import Stopped, Workshop
+from isthmus.execute.records import restored, summarise
 from isthmus.networks import NetworkState
 from isthmus.nodes import (
     Choose,
@@ -38,6 +39,7 @@ from isthmus.nodes import (
     PathSpec,
     Point,
     Scores,
+    Selection,
     State,
     Train,
     advance,
@@ -348,10 +350,8 @@ def by_hand(store: Store, networks: tuple[State, ...], where: Any) -> npt.NDArra
 def test_scores_and_the_splits_that_they_induce(store: Store) -> None:
     scored = Scores((A, B), data(), Part("train", 50))
     split = Choose(scored, "splits", {"parts": 3})
-    chosen = [
-        PathMeasure(LINE, data(), Part("train", choice=split, index=index), ALPHAS, NormSpec("keep"))
-        for index in (0, 2)
-    ]
+    whole = PathMeasure(LINE, data(), Part("train", 50), ALPHAS, NormSpec("keep"))
+    chosen = [Selection(whole, split, index) for index in (0, 2)]
     compute(store, *chosen)
     among = noise.order(190, "examples", "train")[:50]
     wanted = by_hand(store, (A, B), among)
@@ -361,11 +361,16 @@ def test_scores_and_the_splits_that_they_induce(store: Store) -> None:
     ranked = np.argsort(scores, kind="stable")
     assert [sorted(part) for part in parts] == [sorted(p.tolist()) for p in (ranked[:17], ranked[17:34], ranked[34:])]
     for node, part in zip(chosen, (parts[0], parts[2])):
-        found = evaluated(store, node, among[part], norm_stats="keep")
-        assert np.array_equal(arrays(store, node)["loss"], found.per_example_loss)
-    elsewhere = replace(chosen[0], part=Part("test", choice=split, index=0))
-    with pytest.raises(BadInput, match=r"^The examples were chosen from train:50, they cannot be taken from test\.$"):
-        Workshop(store, Setting()).compute(elsewhere)
+        found = evaluated(store, whole, among[part], norm_stats="keep")
+        record = store.get(node.key)
+        assert record.summary["examples"] == len(part)
+        assert record.summary["loss"] == pytest.approx(found.loss.tolist(), rel=1e-6)  # another order of a batch's sums
+        assert record.summary["error"] == found.error.tolist()
+        assert record.summary["pair"] == pytest.approx(summarise(found)["pair"], rel=1e-6)
+        assert (record.summary["stored_ends"], record.blob) == ({}, None)
+        assert store.get(whole.key).digest in record.parents.values()
+    again = restored(store.get(whole.key), arrays(store, whole))
+    assert summarise(again) == store.get(whole.key).summary
 
 
 def test_choices_of_the_top_of_a_path(store: Store) -> None:

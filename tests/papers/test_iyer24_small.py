@@ -11,6 +11,7 @@ import pytest
 
 from isthmus import papers, quadratic
 from isthmus.claims import judge
+from isthmus.nodes import Selection
 from isthmus.store import Store
 from isthmus.study import Results, from_mapping
 from isthmus.study.overlay import laid_over
@@ -38,9 +39,11 @@ def accuracy(results: Results, store: Store, keep: Callable[[Any], bool], alpha:
     found = {}
     for request in results.expansion.requests:
         if keep(request.labels):
-            stored = arrays(store, request.measure)
-            place = request.measure.alphas.index(alpha)
+            stored = arrays(store, request.whole)
+            place = request.whole.alphas.index(alpha)
             wrong = np.unpackbits(stored["error_bits"], axis=1)[place, : stored["loss"].shape[1]]
+            if isinstance(request.measure, Selection):
+                wrong = wrong[store.get(request.measure.choice.key).summary["value"][request.measure.index]]
             found[request.labels["seed"]] = 100 * (1 - float(wrong.sum()) / len(wrong))
     return found
 

@@ -73,7 +73,7 @@ def losses(store: Store, measure: PathMeasure) -> np.ndarray[tuple[int, ...], np
 
 @pytest.mark.parametrize("split", ["test", "train"])
 def test_losses_are_those_of_pictures_moved_and_turned_over_by_hand(store: Store, found: Expansion, split: str) -> None:
-    measure, whole = request(found, 3, split).measure, getattr(datasets.load("digits"), split)
+    measure, whole = request(found, 3, split).whole, getattr(datasets.load("digits"), split)
     inputs = Inputs(store, Setting())
     a, b = (inputs.load(end).weights for end in measure.path.ends)
     indices = inputs.indices(measure.part, len(whole.inputs), "examples")
@@ -100,10 +100,10 @@ def test_losses_are_those_of_pictures_moved_and_turned_over_by_hand(store: Store
 
 def test_a_part_shows_the_same_pictures_as_the_whole_and_to_every_network(store: Store, found: Expansion) -> None:
     inputs = Inputs(store, Setting())
-    few, all_ = (request(found, 3, split).measure for split in ("test:50", "test"))
+    few, all_ = (request(found, 3, split).whole for split in ("test:50", "test"))
     picked = inputs.indices(few.part, 360, "examples")
     np.testing.assert_allclose(losses(store, few), losses(store, all_)[:, picked], rtol=1e-5, atol=1e-6)
-    other = request(found, 8, "test").measure
+    other = request(found, 8, "test").whole
     shown = [inputs.examples(m.data, m.part, m.path.ends[0].model).inputs for m in (all_, other)]
     assert torch.equal(*shown)
 

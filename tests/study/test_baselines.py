@@ -47,7 +47,7 @@ def found(store: Store) -> Results:
 
 def nodes(found: Results, **labels: Any) -> list[tuple[Mapping[str, Any], PathMeasure]]:
     requests = [r for r in found.expansion.requests if r.table == "networks" and labels.items() <= r.labels.items()]
-    return [(request.labels, request.measure) for request in requests]
+    return [(request.labels, request.whole) for request in requests]
 
 
 def network(found: Results, **labels: Any) -> State:

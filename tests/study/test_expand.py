@@ -150,7 +150,7 @@ def test_a_merge_and_training_on_from_it(buffers: str) -> None:
         else:
             assert state.at(15).key == children[names.index(request.labels["network"]) - 1].key
         assert request.measure.path.form == "point"
-        assert request.measure.alphas == (0.0,)
+        assert request.whole.alphas == (0.0,)
         assert request.distance is None
     alone = expand(branch(merge.replace("}", ", children_go_on=false}"), 'branch.at=["2ep"]'))
     assert [r.labels["network"] for r in requests(alone, "networks") if r.labels["after_steps"]] == ["merge", "merge"]
@@ -301,14 +301,14 @@ def test_every_part_of_the_data_is_measured_as_the_study_says() -> None:
     )
     found = expand(branch(sets, "recipe.loss=binary_cross_entropy", "model.outputs=1"))
     assert [request.labels["split"] for request in found.requests] == ["test", "train:50"] * 2
-    first, second = (request.measure for request in found.requests[:2])
+    first, second = (request.whole for request in found.requests[:2])
     assert (first.part, second.part) == (Part("test"), Part("train", 50))
     for measure in (first, second):
         assert measure.alphas == (0.0, 0.4, 1.0)
         assert measure.norm == NormSpec("recompute", 32, 64)
         assert (measure.batch_size, measure.precision, measure.loss) == (33, "bf16", "binary_cross_entropy")
         assert measure.data.describe() == data().describe()
-    plain: PathMeasure = expand(branch("evaluate.alphas=5")).requests[0].measure
+    plain: PathMeasure = expand(branch("evaluate.alphas=5")).requests[0].whole
     assert plain.alphas == (0.0, 0.25, 0.5, 0.75, 1.0)
 
 

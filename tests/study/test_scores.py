@@ -159,7 +159,8 @@ def test_every_network_and_pair_is_evaluated_on_every_split(store: Store) -> Non
             mlp(0), paths.line(weights, weights), (inputs[own], labels[own]), alphas=[0.0], norm_stats="keep"
         )
         row = networks.where(**dict(request.labels)).rows[0]
-        assert (row["loss"], row["accuracy"]) == (wanted.loss[0], 1.0 - wanted.error[0])
+        assert row["loss"] == pytest.approx(wanted.loss[0], rel=1e-6)  # of another batch
+        assert row["accuracy"] == 1.0 - wanted.error[0]
     whole = networks.where(network="merge", after_steps=3, seed=4)
     parts = [row for split in splits[2:] for row in whole.where(split=split)]
     (everything,) = whole.where(split="train")

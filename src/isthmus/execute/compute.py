@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from safetensors.numpy import load as load_arrays
 
 from isthmus import gradients, importance, merging, models, paths, weights
 from isthmus.checkpoints import read_weights
@@ -18,7 +19,7 @@ from isthmus.examples import Examples
 from isthmus.execute.equipment import Equipment
 from isthmus.execute.flight import Ended, Flight, Stopped, fly
 from isthmus.execute.inputs import built
-from isthmus.execute.records import path_arrays, summarise
+from isthmus.execute.records import path_arrays, restored, summarise
 from isthmus.networks import NetworkState, load_into
 from isthmus.nodes import (
     Choose,
@@ -33,6 +34,7 @@ from isthmus.nodes import (
     PathSpec,
     Point,
     Scores,
+    Selection,
     Train,
 )
 from isthmus.stacking import stackable
@@ -165,6 +167,13 @@ class Workshop(Equipment):
             found = evaluate_path(skeleton, self._path(node.path), examples, alphas=node.alphas, **how)
         return self.records.put_numbers(node, summarise(found), path_arrays(found), began)
 
+    def _selection(self, node: Selection, began: float) -> Record:
+        self.records.pins(node)
+        whole = self.store.get(node.whole.key)
+        found = restored(whole, load_arrays(self.store.blob(whole)))
+        where = self.store.get(node.choice.key).summary["value"][node.index]
+        return self.records.put_numbers(node, summarise(found.take(where)), {}, began)
+
     def _distance(self, node: Distance, began: float) -> Record:
         self.records.pins(node)
         a, b = self.inputs.load(node.a).weights, self.inputs.load(node.b).weights
@@ -223,6 +232,7 @@ _METHODS: Mapping[type[Node], Callable[..., Record]] = {
     Point: Workshop._point,
     Train: Workshop._train,
     PathMeasure: Workshop._measure,
+    Selection: Workshop._selection,
     Distance: Workshop._distance,
     Scores: Workshop._scores,
     Choose: Workshop._choose,

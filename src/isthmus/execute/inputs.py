@@ -76,14 +76,6 @@ class Inputs:
 
     def indices(self, part: Part, count: int, order: str) -> npt.NDArray[np.int64] | None:
         """Which of ``count`` examples a part is, in its order; None for all of them as they are."""
-        if part.choice is not None:
-            value = self.store.get(part.choice.key).summary["value"]
-            chosen = np.asarray(value[part.index or 0], dtype=np.int64)
-            scored = getattr(part.choice.source, "part", Part(part.split))
-            if scored.split != part.split:
-                raise BadInput(f"The examples were chosen from {scored}, they cannot be taken from {part.split}.")
-            among = self.indices(scored, count, "examples")
-            return chosen if among is None else among[chosen]
         if part.share is not None:
             return part.share.indices(count)
         if part.examples is None and order == "examples":

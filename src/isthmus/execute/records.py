@@ -20,10 +20,10 @@ from isthmus import weights
 from isthmus.hashing import digest_arrays, digest_bytes
 from isthmus.networks import NetworkState
 from isthmus.nodes import Choose, Node, State, Train
-from isthmus.results import PathResult
+from isthmus.results import NormStats, PairResult, PathResult
 from isthmus.store import Record, Store, join_ancestries
 
-__all__ = ["Records", "path_arrays", "summarise"]
+__all__ = ["Records", "path_arrays", "restored", "summarise"]
 
 
 class Records:
@@ -130,3 +130,20 @@ def path_arrays(found: PathResult) -> dict[str, npt.NDArray[Any]]:
         arrays["pair_cross_entropy_ba"] = found.pair.cross_entropy_ba
         arrays["pair_disagreement_bits"] = np.packbits(found.pair.disagreement)
     return arrays
+
+
+def restored(record: Record, arrays: Mapping[str, npt.NDArray[Any]]) -> PathResult:
+    """What a path's record and its arrays were written from."""
+    summary, losses = record.summary, arrays["loss"]
+
+    def bits(name: str) -> npt.NDArray[np.uint8]:
+        return np.unpackbits(arrays[name], axis=-1, count=losses.shape[1])
+
+    errors = bits("error_bits").astype(np.float32) if "error_bits" in arrays else arrays.get("error")
+    pair = None
+    if "pair_disagreement_bits" in arrays:
+        a, b = (arrays[f"pair_cross_entropy_{name}"] for name in ("ab", "ba"))
+        pair = PairResult(a, b, bits("pair_disagreement_bits").astype(bool))
+    ends = {name: (float(loss), float(error)) for name, (loss, error) in summary["stored_ends"].items()}
+    norm = NormStats(**summary["norm_stats"])
+    return PathResult(arrays["alphas"], losses, errors, norm, ends, tuple(summary["notes"]), pair)

@@ -6,7 +6,7 @@ A node is a description; its key is the hash of that description, so a result is
 from __future__ import annotations
 
 from isthmus.nodes.base import Measure, Node, State
-from isthmus.nodes.measures import Choose, Distance, PathMeasure, PathSpec, Scores
+from isthmus.nodes.measures import Choose, Distance, PathMeasure, PathSpec, Scores, Selection
 from isthmus.nodes.parts import DataRef, ModelRef, NormSpec, Part, Share
 from isthmus.nodes.states import Graft, Import, Init, Merge, Point
 from isthmus.nodes.trained import Rates, Train, advance
@@ -29,6 +29,7 @@ __all__ = [
     "Point",
     "Rates",
     "Scores",
+    "Selection",
     "Share",
     "State",
     "Train",

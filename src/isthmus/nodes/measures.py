@@ -10,7 +10,7 @@ from isthmus.importance import SCORES
 from isthmus.nodes.base import Measure, Node, State
 from isthmus.nodes.parts import DataRef, NormSpec, Part
 
-__all__ = ["Choose", "Distance", "PathMeasure", "PathSpec", "Scores"]
+__all__ = ["Choose", "Distance", "PathMeasure", "PathSpec", "Scores", "Selection"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,8 +53,8 @@ class PathMeasure(Measure):
     kind: ClassVar[str] = "path"
 
     def parents(self) -> tuple[Node, ...]:
-        """The ends, and what chose the examples."""
-        return (*self.path.ends, *((self.part.choice,) if self.part.choice else ()))
+        """The ends."""
+        return self.path.ends
 
     def describe(self) -> dict[str, Any]:
         """Path, data, part, points, statistics, loss, precision, batch size."""
@@ -83,6 +83,47 @@ class PathMeasure(Measure):
         extra = min(self.norm.examples, self.data.train) if self.norm.mode == "recompute" else 0
         passes = len(self.path.ends) if self.path.form == "ensemble" else len(self.alphas)
         return float(passes * (self.part.count(self.data) + extra))
+
+
+@dataclass(frozen=True, eq=False)
+class Selection(Measure):
+    """What the measurement of a path says of some of its examples: no network is run again.
+
+    ``choice`` has the rule "splits" and is about the examples that ``whole`` is on; ``index`` is the part of them.
+    """
+
+    whole: PathMeasure
+    choice: Choose
+    index: int
+    kind: ClassVar[str] = "selection"
+
+    def parents(self) -> tuple[Node, ...]:
+        """The measurement and the choice."""
+        return (self.whole, self.choice)
+
+    def describe(self) -> dict[str, Any]:
+        """The measurement, the choice and the part."""
+        return {"whole": self.whole.key, "choice": self.choice.key, "index": self.index}
+
+    @property
+    def path(self) -> PathSpec:
+        """The path that was measured."""
+        return self.whole.path
+
+    @property
+    def data(self) -> DataRef:
+        """The data on which it was."""
+        return self.whole.data
+
+    @property
+    def part(self) -> Part:
+        """The part of them of which these are some."""
+        return self.whole.part
+
+    @property
+    def label(self) -> str:
+        """A few words."""
+        return f"{self.whole.label}, part {self.index + 1}"
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -12,9 +12,6 @@ import numpy.typing as npt
 from isthmus import noise
 from isthmus.errors import BadInput
 from isthmus.recipe import Augment
-
-if TYPE_CHECKING:
-    from isthmus.nodes.measures import Choose
 
 __all__ = ["DataRef", "ModelRef", "NormSpec", "Part", "Share"]
 
@@ -79,15 +76,12 @@ class Share:
 class Part:
     """Examples of a data set: a split, whole or the first ``examples`` of a fixed mixed order, or a subset.
 
-    ``choice`` and ``index`` take part ``index`` of what a :class:`Choose` node with the rule "splits" found;
     ``share`` takes one of several disjoint random parts of a whole split. With ``augment`` each picture is cropped
     and flipped, in one way for all networks that look at it; the draws are those of the whole split.
     """
 
     split: Literal["train", "test"]
     examples: int | None = None
-    choice: Choose | None = None
-    index: int | None = None
     share: Share | None = None
     augment: Augment | None = None
 
@@ -100,23 +94,19 @@ class Part:
         return cls("train" if split == "train" else "test", int(count) if colon else None)
 
     def __str__(self) -> str:
-        chosen = f"/{self.index + 1}" if self.index is not None else ""
-        chosen += f" (share {self.share.index + 1} of {self.share.of})" if self.share else ""
-        return f"{self.split}{f':{self.examples}' if self.examples else ''}{chosen}"
+        share = f" (share {self.share.index + 1} of {self.share.of})" if self.share else ""
+        return f"{self.split}{f':{self.examples}' if self.examples else ''}{share}"
 
     def count(self, data: DataRef) -> int:
-        """How many examples that is (for a chosen subset: at most)."""
+        """How many examples that is."""
         whole = data.train if self.split == "train" else data.test
-        found = self.share.count(whole) if self.share else min(self.examples or whole, whole)
-        return found if self.choice is None else -(-found // int(self.choice.arguments.get("parts", 1)))
+        return self.share.count(whole) if self.share else min(self.examples or whole, whole)
 
     def describe(self) -> dict[str, Any]:
         """What names it."""
         found: dict[str, Any] = {"split": self.split}
         if self.examples:
             found["examples"] = self.examples
-        if self.choice is not None:
-            found |= {"choice": self.choice.key, "index": self.index}
         if self.share is not None:
             found["share"] = vars(self.share)
         return found | ({"augment": self.augment.identity()} if self.augment is not None else {})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from isthmus import noise
 from isthmus.errors import BadInput
@@ -14,7 +13,7 @@ from isthmus.study.checking import built
 from isthmus.study.model import ChooseSpec, InitToFinalStudy, ScoresSpec
 from isthmus.study.requests import Builder
 
-__all__ = ["barrier_choice", "scored_parts"]
+__all__ = ["barrier_choice", "score_choice"]
 
 
 def barrier_choice(build: Builder) -> Choose | None:
@@ -71,22 +70,21 @@ def _candidates(build: Builder, choose: ChooseSpec) -> Iterator[tuple[str, tuple
             )
 
 
-def scored_parts(build: Builder, spec: ScoresSpec) -> tuple[Part, ...]:
-    """The parts of the training set by the rank of their score, the easiest first."""
+def score_choice(build: Builder, spec: ScoresSpec) -> Choose | None:
+    """Which examples are in which split by the rank of their score; None where there are too few."""
     part, to = Part.parse(spec.examples), build.steps(spec.at)
     count = part.count(build.data)
     if spec.splits > count:
         build.problems.append(
             f"evaluate.scores.splits: expected at most as many as there are examples ({count:,}), found {spec.splits}."
         )
-        return ()
+        return None
     score = SCORES[spec.score]
     looks = list(range(build.per_epoch, to + 1, build.per_epoch)) if score.every_epoch else [to]
     networks = tuple(network for run in range(spec.runs) for network in _run(build, run, looks))
     loss = {"loss": build.recipe.loss} if score.read is None else {}
     how = {"parts": spec.splits} | ({"mixed": True} if score.every_epoch else {})  # counts are often equal
-    choice = Choose(Scores(networks, build.data, part, spec.score, len(looks), **loss), "splits", how)
-    return tuple(replace(part, choice=choice, index=index) for index in range(spec.splits))
+    return Choose(Scores(networks, build.data, part, spec.score, len(looks), **loss), "splits", how)
 
 
 def _run(build: Builder, run: int, looks: list[int]) -> Iterator[State]:

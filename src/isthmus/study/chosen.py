@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import load
 
-from isthmus.nodes import Choose, PathMeasure, Scores
+from isthmus.nodes import Choose, PathMeasure
 from isthmus.store import Store
-from isthmus.study.requests import Expansion
+from isthmus.study.requests import Expansion, split_names
 from isthmus.tables import Table
 
 __all__ = ["block_table", "chosen_tables", "score_table", "split_table", "told"]
@@ -98,8 +97,5 @@ def _scored(choice: Choose, store: Store) -> tuple[npt.NDArray[Any], npt.NDArray
 
 def _parts(choice: Choose, store: Store) -> dict[str, npt.NDArray[np.int64]]:
     """Which of the scored examples are in each part, by its name in the column ``split``."""
-    scored = choice.source
-    assert isinstance(scored, Scores)
     found = store.get(choice.key).summary["value"]
-    names = (str(replace(scored.part, choice=choice, index=index)) for index in range(len(found)))
-    return {name: np.asarray(part, np.int64) for name, part in zip(names, found, strict=True)}
+    return {name: np.asarray(part, np.int64) for name, part in zip(split_names(choice), found, strict=True)}

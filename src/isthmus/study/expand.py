@@ -21,7 +21,7 @@ from isthmus.study.checking import (
     published_ref,
     still_children,
 )
-from isthmus.study.choosing import barrier_choice, scored_parts
+from isthmus.study.choosing import barrier_choice, score_choice
 from isthmus.study.from_init import path_requests
 from isthmus.study.locating import Located, LookUp, locate
 from isthmus.study.model import BranchStudy, DataSpec, InitToFinalStudy, Study
@@ -196,7 +196,7 @@ def _expand(study: Study, look_up: LookUp, bf16: bool, root: str | Path | None, 
         builder = Builder(study, model, data, recipe, per_epoch, problems, starting=start.starting)
         chosen = barrier_choice(builder)
         builder.choices = (chosen,) if chosen else ()
-        builder.scored = scored_parts(builder, study.evaluate.scores) if study.evaluate.scores else ()
+        builder.splits = score_choice(builder, study.evaluate.scores) if study.evaluate.scores else None
         if isinstance(study, BranchStudy):
             requests = list(branch_requests(builder, study))
         elif isinstance(study, InitToFinalStudy):
@@ -206,9 +206,8 @@ def _expand(study: Study, look_up: LookUp, bf16: bool, root: str | Path | None, 
         if not problems:
             found = start.starting
             sources = [({"seed": seed}, found.source(seed)) for seed in study.seeds] if found is not None else []
-            splits = builder.scored[0].choice if builder.scored else None
             ground = Ground(data, per_epoch)
-            return Expansion(tuple(requests), {"": ground}, tuple(sources), chosen=chosen, splits=splits)
+            return Expansion(tuple(requests), {"": ground}, tuple(sources), chosen=chosen, splits=builder.splits)
     if not wrong:
         told = model_problems(study.model, data, recipe.loss)
         once = {f"model: {text.partition(': ')[2]}" for text in told}  # what builds the model says so as well

@@ -8,7 +8,21 @@ from typing import Any, TypeVar
 
 from isthmus import noise
 from isthmus.errors import BadInput
-from isthmus.nodes import Choose, DataRef, Distance, Init, ModelRef, Node, Part, PathMeasure, PathSpec, State, advance
+from isthmus.nodes import (
+    Choose,
+    DataRef,
+    Distance,
+    Init,
+    ModelRef,
+    Node,
+    Part,
+    PathMeasure,
+    PathSpec,
+    Scores,
+    Selection,
+    State,
+    advance,
+)
 from isthmus.noise import Noise
 from isthmus.recipe import Recipe
 from isthmus.spec import Duration
@@ -16,7 +30,7 @@ from isthmus.store import Store
 from isthmus.study.model import Study
 from isthmus.study.starting import Source, Starting
 
-__all__ = ["Builder", "Expansion", "Ground", "Request", "labelled", "present"]
+__all__ = ["Builder", "Expansion", "Ground", "Request", "labelled", "present", "split_names"]
 
 T = TypeVar("T")
 
@@ -30,8 +44,13 @@ class Request:
 
     table: str
     labels: Mapping[str, Any]
-    measure: PathMeasure
+    measure: PathMeasure | Selection
     distance: Distance | None = None
+
+    @property
+    def whole(self) -> PathMeasure:
+        """The measurement, or that of all examples of which it takes some."""
+        return self.measure.whole if isinstance(self.measure, Selection) else self.measure
 
     @property
     def nodes(self) -> tuple[Node, ...]:
@@ -113,6 +132,17 @@ def _there(choice: Choose | None, store: Store) -> Choose | None:
     return choice if all(store.has(node.key) for node in nodes) else None
 
 
+def scored_part(choice: Choose) -> Part:
+    """The examples that are split by their scores."""
+    assert isinstance(choice.source, Scores)
+    return choice.source.part
+
+
+def split_names(choice: Choose) -> list[str]:
+    """The splits as they are called in tables, the easiest first: "train/1" and so on."""
+    return [f"{scored_part(choice)}/{index + 1}" for index in range(int(choice.arguments["parts"]))]
+
+
 @dataclass
 class Builder:
     """What both families build with: what every trained state rests on, and every part that is measured."""
@@ -124,7 +154,7 @@ class Builder:
     per_epoch: int
     problems: list[str]
     choices: tuple[Choose, ...] = ()
-    scored: tuple[Part, ...] = ()
+    splits: Choose | None = None
     starting: Starting | None = None
 
     def start(self, seed: int) -> State:
@@ -164,9 +194,13 @@ class Builder:
         evaluate = self.study.evaluate
         apart = Distance(path.ends[0], path.ends[-1], blocks) if distance else None
         parts = evaluate.network_parts if path.still else evaluate.parts
-        for part in (*parts, *self.scored):
-            measure = self.measure(path, part, (0.0,) if path.still else evaluate.points)
-            yield Request(table, {**labels, "split": str(part)}, measure, apart)
+        points = (0.0,) if path.still else evaluate.points
+        for part in parts:
+            yield Request(table, {**labels, "split": str(part)}, self.measure(path, part, points), apart)
+        if self.splits is not None:
+            whole = self.measure(path, scored_part(self.splits), points)
+            for index, name in enumerate(split_names(self.splits)):
+                yield Request(table, {**labels, "split": name}, Selection(whole, self.splits, index), apart)
 
     def network(self, labels: Mapping[str, Any], state: State) -> Iterator[Request]:
         """The measurements of one network."""
