@@ -525,7 +525,7 @@ def test_a_row_on_substitute_data(
     assert (folder / "substitute.csv").read_text() == "missing,used\ncifar100,mnist\n"
     assert (folder / "claims.csv").read_text().splitlines()[0].endswith(",substitute")
     listed = isthmus("reproduce", "shapira23", "mnist", "--list", "--data", "data").out.splitlines()[1]
-    assert "cifar100 (absent); has a substitute" in listed
+    assert "absent: cifar100, has a substitute" in listed
     assert "substitute data)" in listed
     dry = isthmus("reproduce", "shapira23", "mnist", *SHORT, "--data", "data", "--dry-run")
     assert "takes its place" in dry.err

@@ -66,7 +66,7 @@ def merged(at: At) -> float:
         return SPLIT[hard(at)][2]
     if at.variant == "lr .01":
         return child(at) + 0.045 - (0.06 if at.after > 20 else 0.0)
-    return child(at) + 0.002 + 0.0001 * max(at.after - 2, 0.0)
+    return child(at) + 0.002 + 0.0001 * min(max(at.after - 2, 0.0), 40.0)
 
 
 def trunk(at: At) -> float:
